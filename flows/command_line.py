@@ -1,0 +1,121 @@
+"""The command line of the job, and all that happens before its flow is imported.
+
+Arguments and inputs are checked first, in a fraction of a second and without Prefect, so that a mistake neither
+starts a server nor leaves a failed run behind. Then the temporary server is started, and the imports overlap it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from namegen.corpus import read_corpus, split
+from namegen.dataset import dataset_folder, read_dataset_manifest
+from namegen.device import resolve_device
+from namegen.errors import NamegenError, printable
+from namegen.storage import check_writable
+from parameters import PARAMETERS, find_model
+from pydantic import TypeAdapter, ValidationError
+from temporary_server import TemporaryServer
+
+DESCRIPTION = "Learns from a list of names and makes new ones, with the probability of each, as Parquet."
+EXAMPLES = """\
+examples:
+  python flows/generate.py --count 100000               a hundred thousand names, under outputs/
+  python flows/generate.py --count 1000000 --seed 7     a million of another stream
+  python flows/generate.py --names my.txt --holdout 0   from your own list, all of it
+
+Logs and progress go to stderr. The evaluation goes to stdout and, as the last line, the data set's folder:
+  python -c "import polars; print(polars.read_parquet('outputs/names'))"
+
+The same arguments make the same bytes. Run again, the job finds that nothing is left to do; run again with a
+larger --count, it adds to what is there. It runs on the Prefect server of PREFECT_API_URL or of the active
+profile; without one, it starts a temporary server that ends with it.
+
+exit status: 0 done, 1 failed, 2 bad input or usage, with one line on stderr that says what to do
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Unlike its parent it answers a mistake with one line, not with the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        fail(f"{message} (see --help)")
+
+
+def fail(message: str) -> NoReturn:
+    """Ends the process with exit code 2 and one line on stderr."""
+    print(f"generate.py: error: {printable(message)}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def parse(argv: list[str]) -> dict[str, Any]:
+    """The parameters of the flow, each of its type and in its bounds; ends the process where one is not."""
+    parser = Parser(
+        prog="generate.py",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    adapters = {name: TypeAdapter(kind) for name, (kind, _) in PARAMETERS.items()}
+    for name, (kind, default) in PARAMETERS.items():
+        choices = TypeAdapter(kind).json_schema().get("enum")
+        metavar = "{" + ",".join(choices) + "}" if choices else name.upper()
+        text = f"{kind.__metadata__[0].description} (default: {default})"
+        parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
+    given = vars(parser.parse_args(argv))
+    parameters = {}
+    for name, value in given.items():
+        try:
+            parameters[name] = adapters[name].validate_python(value)
+        except ValidationError as error:
+            fail(f"argument --{name}: {error.errors()[0]['msg']}, not {value!r}")
+    return parameters
+
+
+def check(parameters: dict[str, Any]) -> None:
+    """Whatever can be seen to be wrong before anything is made.
+
+    Raises:
+        NamegenError: for names that cannot be read, a device that is not there, an output folder that cannot be
+            written, or what lies there already and is altered or of a newer version.
+    """
+    p = parameters
+    corpus = read_corpus(p["names"])
+    split(corpus, p["holdout"])
+    if p["device"] != "auto":
+        resolve_device(p["device"])
+    check_writable(Path(p["output"]))
+    model = find_model(corpus, p["model"], p["holdout"], p["order"], p["output"])
+    model.is_finished()
+    read_dataset_manifest(dataset_folder(Path(p["output"]), model.path.name, p["seed"]))
+
+
+def begin(argv: list[str]) -> tuple[dict[str, Any], TemporaryServer | None]:
+    """Parses and checks the arguments; then starts the temporary server, unless PREFECT_API_URL names one."""
+    parameters = parse(argv)
+    try:
+        check(parameters)
+    except NamegenError as error:
+        fail(str(error))
+    return parameters, None if os.environ.get("PREFECT_API_URL") else TemporaryServer()
+
+
+@contextmanager
+def prefect_api(server: TemporaryServer | None) -> Iterator[None]:
+    """Prefect on `server`, or on the one that Prefect is set up for, where there is one."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    # A profile or a prefect.toml can name a server too, and only Prefect knows how to read them: by now it has.
+    if server is None or PREFECT_API_URL.value():
+        yield
+        return
+    # Nobody watches the heartbeats of a server that ends with the run, and waiting for the last takes a second.
+    with temporary_settings({PREFECT_API_URL: server.url(), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield

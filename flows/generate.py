@@ -1,0 +1,231 @@
+"""The Prefect flow and its command line: names in, a data set of new names out.
+
+    python flows/generate.py --count 100000
+
+The pipeline is the function `generate`, and reads top to bottom. Its tasks are thin: what they do is done by
+`namegen`, and the tasks give it logs and a place in Prefect's interface.
+"""
+
+import sys
+
+from command_line import begin, fail, prefect_api
+
+if __name__ == "__main__":  # before the heavy imports, which the start of the server overlaps
+    arguments, server = begin(sys.argv[1:])
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+from namegen import report
+from namegen.automaton import STREAM_VERSION, Automaton, quantise
+from namegen.corpus import Corpus, Split, read_corpus, split
+from namegen.dataset import Written, dataset_folder, write_dataset
+from namegen.device import resolve_device
+from namegen.errors import NamegenError, printable
+from namegen.evaluation import evaluate
+from namegen.model_folder import ModelFolder
+from namegen.models import bigram, neural_bigram, uniform
+from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
+from namegen.sampling import sample, with_novelty
+from namegen.vocabulary import Vocabulary
+from numpy.typing import NDArray
+from parameters import Count, Device, Holdout, Model, Names, Order, Output, Seed, find_model
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.utilities.annotations import quote
+from progress import progress
+from temporary_server import TemporaryServer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The tables of all models, on the bigram contexts, and how the training went."""
+
+    tables: Mapping[str, NDArray[np.float64]]
+    training: pl.DataFrame  # model, step, loss
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run came to, and where it lies."""
+
+    model: ModelFolder
+    names: Path
+    written: Written
+
+
+@flow(name="generate", description="Learns from a list of names and makes new ones, with the probability of each.")
+def generate(
+    count: Count = 100_000,
+    seed: Seed = 42,
+    names: Names = "data/names.txt",
+    model: Model = "bigram",
+    holdout: Holdout = 0.2,
+    order: Order = 7,
+    output: Output = "outputs",
+    device: Device = "auto",
+) -> Made:
+    """Ingests, counts, trains, evaluates and samples; what an earlier run has made is found and kept."""
+    corpus, parts = ingest(names, holdout)
+    folder = find_model(corpus, model, holdout, order, output)
+    if folder.is_finished():
+        get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
+    else:
+        counts = count_contexts(whole(parts), corpus.vocabulary, order)
+        fitted = train(counts, device)
+        automata, evaluation = evaluate_models(fitted, counts, whole(parts))
+        save(folder, whole(corpus), counts, fitted, automata[model], evaluation)
+    written = sample_names(folder, whole(corpus), count, seed, output, device)
+    made = Made(folder, dataset_folder(Path(output), folder.path.name, seed), written)
+    publish(made)
+    return made
+
+
+@task(name="ingest", cache_policy=NO_CACHE)
+def ingest(names: str, holdout: float) -> tuple[Corpus, Split]:
+    """Reads the names and splits them."""
+    corpus = read_corpus(names)
+    parts = split(corpus, holdout)
+    sizes = f"{len(parts.train):,} to train, {len(parts.dev):,} dev, {len(parts.test):,} test"
+    get_run_logger().info(
+        "%s: %s names (%s), %s characters, %s blank lines skipped",
+        *(names, f"{len(corpus.names):,}", sizes, len(corpus.vocabulary) - 1, corpus.blank_lines),
+    )
+    return corpus, parts
+
+
+@task(name="count", cache_policy=NO_CACHE)
+def count_contexts(parts: Split, vocabulary: Vocabulary, order: int) -> NgramCounts:
+    """Counts the n-grams of the training names."""
+    counts = count_ngrams(parts.train, vocabulary, order)
+    get_run_logger().info("%s contexts of up to %s symbols", f"{counts.states:,}", order - 1)
+    return counts
+
+
+@task(name="train", cache_policy=NO_CACHE)
+def train(counts: NgramCounts, device: str) -> Fitted:
+    """Fits every model."""
+    device, bigrams, curve = resolve_device(device), counts.lower(2), []
+    started = time.perf_counter()
+    tables = {
+        "uniform": uniform.fit(bigrams),
+        "bigram": bigram.fit(bigrams),
+        "neural-bigram": neural_bigram.fit(bigrams, device=device, on_step=lambda *step: curve.append(step)),
+    }
+    seconds = time.perf_counter() - started
+    training = pl.DataFrame(curve, {"step": pl.Int64, "loss": pl.Float64}, orient="row")
+    training = training.select(pl.lit("neural-bigram").alias("model"), "step", "loss")
+    get_run_logger().info("Trained on %s in %.2f s: loss %.4f -> %.4f", device, seconds, curve[0][1], curve[-1][1])
+    return Fitted(tables, training, device, seconds)
+
+
+@task(name="evaluate", cache_policy=NO_CACHE)
+def evaluate_models(fitted: Fitted, counts: NgramCounts, parts: Split) -> tuple[dict[str, Automaton], pl.DataFrame]:
+    """Makes each table an automaton, and measures the NLL of both."""
+    automata = {name: quantise(table, counts.lower(2)) for name, table in fitted.tables.items()}
+    frames = [evaluate(name, table, automata[name], parts) for name, table in fitted.tables.items()]
+    return automata, pl.concat(frames)
+
+
+@task(name="save", cache_policy=NO_CACHE)
+def save(
+    folder: ModelFolder,
+    corpus: Corpus,
+    counts: NgramCounts,
+    fitted: Fitted,
+    automaton: Automaton,
+    evaluation: pl.DataFrame,
+) -> None:
+    """Writes the model's folder."""
+    bigrams = bigram_frame(corpus.names, counts, fitted.tables["bigram"])
+    notes = {"trained_on": fitted.device, "training_seconds": round(fitted.seconds, 3)}
+    folder.save(automaton, counts, bigrams, fitted.training, evaluation, notes)
+    get_run_logger().info("Wrote %s", folder.path)
+
+
+@task(name="sample", cache_policy=NO_CACHE)
+def sample_names(folder: ModelFolder, corpus: Corpus, count: int, seed: int, output: str, device: str) -> Written:
+    """Samples the names that the data set lacks, and writes them."""
+    log = get_run_logger()
+    automaton = folder.automaton()
+    target = dataset_folder(Path(output), folder.path.name, seed)
+    stream = {"automaton_sha256": automaton.sha256, "stream_version": STREAM_VERSION, "seed": seed}
+    known = pa.array(corpus.names)
+    with progress(count, "Sampling names", log.info) as advance:
+
+        def make_rows(first: int, rows: int) -> pa.Table:
+            chosen = sampling_device(device)
+            return with_novelty(sample(automaton, seed, first, rows, chosen, advance), known)
+
+        configuration = {"model": folder.path.name, **folder.configuration}
+        written = write_dataset(target, count, stream, make_rows, configuration, advance)
+    if written.made:
+        log.info("Wrote %s of %s parts in %s", written.made, written.made + written.kept, target)
+    else:
+        log.info("Nothing to do: %s holds %s names already", target, f"{written.rows:,}")
+    return written
+
+
+@task(name="publish", cache_policy=NO_CACHE)
+def publish(made: Made) -> None:
+    """Puts the evaluation, and where the data set lies, into Prefect's interface."""
+    evaluation = made.model.evaluation()
+    create_table_artifact(
+        evaluation.with_columns(cs.float().fill_nan(None)).to_dicts(),
+        key="evaluation",
+        description="NLL in nats a character, end of name included",
+    )
+    lines = [
+        f"**{made.written.rows:,} names** lie in `{made.names}`, drawn from the model in `{made.model.path}`.",
+        "```python",
+        f'polars.read_parquet("{made.names.resolve().as_posix()}")',
+        "```",
+        report.evaluation_markdown(evaluation),
+    ]
+    create_markdown_artifact("\n\n".join(lines), key="data-set", description="Where the names are, and how good")
+
+
+def sampling_device(device: str) -> str:
+    """Like `resolve_device`, but the CPU where the GPU has no float64 for the log-probabilities."""
+    chosen = resolve_device(device)
+    return "cpu" if chosen == "mps" else chosen
+
+
+def whole(value: T) -> T:
+    """`value` as an argument of a task that Prefect does not look into: it would walk through every name of a corpus."""
+    return cast(T, quote(value))
+
+
+def main(parameters: Mapping[str, Any], server: TemporaryServer | None) -> int:
+    """Runs the flow and prints what came of it; the exit code of the process."""
+    try:
+        with prefect_api(server):
+            made = generate(**parameters)
+    except NamegenError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        print("generate.py: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except OSError as error:  # a full disk, say; anything else is a bug, and shows where
+        print(f"generate.py: failed: {printable(str(error))}", file=sys.stderr)
+        return 1
+    print(report.evaluation_text(made.model.evaluation()))
+    print(f"\n{made.names}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(arguments, server))

@@ -1,0 +1,47 @@
+"""The parameters of the job, with their types, bounds and meaning, stated once.
+
+The flow's signature and the command line are both made of them, so that Prefect's interface and `--help` agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from namegen.corpus import Corpus
+from namegen.model_folder import ModelFolder, model_folder
+from namegen.models import neural_bigram
+from pydantic import Field
+
+Count = Annotated[int, Field(ge=1, le=2**63, description="how many names to make")]
+Seed = Annotated[int, Field(ge=0, le=2**64 - 1, description="which stream of names: the same seed, the same names")]
+Names = Annotated[str, Field(min_length=1, description="the names to learn from: a UTF-8 text file, one name a line")]
+Model = Annotated[
+    Literal["bigram", "neural-bigram"], Field(description="the model to sample; all are fitted and evaluated")
+]
+Holdout = Annotated[
+    float, Field(ge=0, lt=1, description="the share of the names held out, half for dev and half for test")
+]
+Order = Annotated[int, Field(ge=2, le=66, description="the longest n-gram that is counted into ngrams.parquet")]
+Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"], Field(description="where to train and sample; auto takes a GPU if there is one")
+]
+
+PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
+    "count": (Count, 100_000),
+    "seed": (Seed, 42),
+    "names": (Names, "data/names.txt"),
+    "model": (Model, "bigram"),
+    "holdout": (Holdout, 0.2),
+    "order": (Order, 7),
+    "output": (Output, "outputs"),
+    "device": (Device, "auto"),
+}
+
+
+def find_model(corpus: Corpus, model: str, holdout: float, order: int, output: str) -> ModelFolder:
+    """Where the model of these parameters belongs, fitted or not."""
+    settings = {"holdout": holdout, "order": order, "neural_bigram": asdict(neural_bigram.NOTEBOOK)}
+    return model_folder(Path(output), corpus, model, settings)

@@ -1,0 +1,103 @@
+"""A Prefect server that lives as long as this process and no longer. Standard library only, in the parent.
+
+Unlike the one that Prefect starts by itself when it is first needed, it starts before the heavy imports and
+overlaps them, it is given 120 s for a fresh database, it sends no telemetry, and it ends with its parent
+however that ends: it holds the reading end of a pipe whose writing end only the parent has, and the operating
+system closes that end for a process that is killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import sys
+import threading
+from queue import Empty, SimpleQueue
+
+STARTUP_SECONDS = 120  # a fresh database takes 10 to 20 s on a slow machine
+
+# What the server process itself runs with: no user interface, no telemetry, warnings only.
+ENVIRONMENT = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+
+
+class TemporaryServer:
+    """Starts when made; `url` waits until it answers; the end of this process stops it."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__)],
+            stdin=subprocess.PIPE,  # the pipe that ties its life to ours
+            stdout=subprocess.PIPE,
+            env={**os.environ, **ENVIRONMENT},
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the flow, which needs the server to say that it was cancelled
+        )
+        # Not the end of a `with` block: Prefect sends its last logs and events when the interpreter ends, and only
+        # then calls what is registered here.
+        atexit.register(self.stop)
+        self._answers: SimpleQueue[str] = SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def url(self) -> str:
+        """The address of its API, once it answers.
+
+        Raises:
+            RuntimeError: where it ends or is not ready in time.
+        """
+        try:
+            answer = self._answers.get(timeout=STARTUP_SECONDS)
+        except Empty:
+            raise RuntimeError(f"the temporary Prefect server was not ready after {STARTUP_SECONDS} s") from None
+        if not answer:
+            raise RuntimeError(f"the temporary Prefect server ended with exit code {self.process.wait()}")
+        return answer
+
+    def stop(self) -> None:
+        """Asks the server to end, and ends it after 5 s."""
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        self._answers.put(self.process.stdout.readline().strip())  # "" where it ended without a word
+        for _ in self.process.stdout:
+            pass  # whatever else it may say must not fill the pipe
+
+
+def serve() -> None:
+    """The server process: serves on a free port, says the address on stdout, ends when stdin closes."""
+    import socket
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                print(f"http://127.0.0.1:{listener.getsockname()[1]}/api", flush=True)
+
+    config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on")
+    Server(config).run(sockets=[listener])
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,301 @@
+"""A model's table in integers: what is sampled, scored and stored.
+
+Everything after the automaton is exact: a draw compares integers, a log-probability is a sum of logarithms of
+integer weights. Unlike a table of floats, it gives the same names on every machine. Its invariants:
+
+    A1  each row of weights sums to exactly 2^32.
+    A2  a symbol of positive probability has a weight of at least 1.
+    A3  no weight is further than 1 from probability * 2^32, but for A2.
+    A4  the boundary ends the name; every other symbol has a successor state.
+    A5  the start state, 0, is the context ".".
+    A6  every state can reach the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from namegen.errors import ArtifactError, ModelError
+from namegen.logarithm import ln
+from namegen.storage import write_atomically
+from namegen.vocabulary import MAX_LENGTH, Vocabulary
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from namegen.ngrams import NgramCounts
+
+FORMAT_VERSION = 1  # of automaton.safetensors
+STREAM_VERSION = 1  # of the names drawn from it: any change of a drawn byte is a new one
+TOTAL = 2**32  # what the weights of a row sum to
+_ARRAYS = ("weights", "successor")
+
+
+@dataclass(frozen=True, eq=False)
+class Automaton:
+    """A probabilistic automaton over S states and V symbols; a name is a walk from state 0 to the boundary.
+
+    After 64 symbols the boundary follows with probability 1.
+
+    Args:
+        vocabulary: the symbols.
+        order: n, as in n-gram, of the contexts that became states.
+        weights: int64[S, V]: the probability of each symbol times 2^32.
+        successor: int32[S, V]: the state after each symbol; 0 for the boundary.
+    """
+
+    vocabulary: Vocabulary
+    order: int
+    weights: NDArray[np.int64]
+    successor: NDArray[np.int32]
+
+    @property
+    def states(self) -> int:
+        """S, the number of states."""
+        return len(self.weights)
+
+    @property
+    def column_bits(self) -> int:
+        """b: an alias table has 2^b columns, b the smallest with 2^b >= V."""
+        return (len(self.vocabulary) - 1).bit_length()
+
+    @cached_property
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """float64[S, V]: ln(weight / 2^32), in nats; the same bits on every machine."""
+        return ln(self.weights / TOTAL)
+
+    @cached_property
+    def alias_tables(self) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+        """threshold uint32[S, 2^b] and alias uint8[S, 2^b], see `build_alias_tables`."""
+        return build_alias_tables(self.weights, self.column_bits)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the vocabulary, the order and the arrays, in hex: the automaton's identity."""
+        digest = hashlib.sha256(json.dumps([self.vocabulary.symbols, self.order, self.weights.shape]).encode())
+        for array in (self.weights, self.successor):
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
+        return digest.hexdigest()
+
+    def score(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """The log-probability of each name in nats, float64[len(names)]; for a sampled name, exactly its log_prob.
+
+        Names are taken as they stand (a corpus is NFC-normalised). -inf for a name with a character outside the
+        vocabulary or with more than 64 characters.
+        """
+        return walk(names, self.vocabulary, self.successor, self.log_probabilities)
+
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0) -> pl.DataFrame:
+        """Names `first` to `first + count - 1` of a seed's stream.
+
+        Returns:
+            a frame of `index` (int64), `name` (string) and `log_prob` (float64, nats).
+
+        Raises:
+            SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
+        """
+        # polars and the sampler are imported here, so that loading and scoring do without them
+        import polars
+
+        from namegen.sampling import sample
+
+        return polars.DataFrame(polars.from_arrow(sample(self, seed, first, count)))
+
+    def save(self, path: Path) -> None:
+        """Writes the artifact, whole or not at all."""
+        metadata = {
+            "format_version": str(FORMAT_VERSION),
+            "stream_version": str(STREAM_VERSION),
+            "order": str(self.order),
+            "vocabulary": self.vocabulary.symbols,
+            "sha256": self.sha256,
+        }
+        arrays = {"weights": self.weights, "successor": self.successor}
+        write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata))
+
+
+def load(path: Path | str) -> Automaton:
+    """Loads an automaton from its file, or from the model's folder.
+
+    Raises:
+        ArtifactError: where the file is missing, cut short, altered, or of a newer version.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "automaton.safetensors"
+    where, remedy = str(path), "Remove the model's folder and run the job again to have it made anew"
+    if not path.is_file():
+        raise ArtifactError("there is no such file", where, "Name a model's folder, such as outputs/models/...")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_versions(metadata, where)
+            arrays = {name: file.get_tensor(name) for name in _ARRAYS}
+        automaton = Automaton(Vocabulary(metadata["vocabulary"]), int(metadata["order"]), **arrays)
+        if not _is_sound(automaton) or automaton.sha256 != metadata["sha256"]:
+            raise ArtifactError("was altered: its contents do not fit its checksum", where, remedy)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, UnicodeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ArtifactError(f"is cut short or no automaton ({reason})", where, remedy) from None
+    return automaton
+
+
+def quantise(probabilities: NDArray[np.float64], counts: NgramCounts) -> Automaton:
+    """The automaton of a model's table, by largest remainder, ties to the lower id (A1 to A6).
+
+    Args:
+        probabilities: float64[S, V], rows sum to 1 within 1e-12.
+        counts: whose contexts the rows are.
+
+    Raises:
+        ModelError: where the table is not one of distributions, or a state cannot reach the end.
+    """
+    if probabilities.shape != counts.successor.shape:
+        raise ModelError(f"a table of shape {probabilities.shape} does not fit counts of {counts.successor.shape}")
+    if not (np.isfinite(probabilities).all() and (probabilities >= 0).all()):
+        raise ModelError("a table has a probability that is negative or not a number")
+    if (worst := np.abs(probabilities.sum(axis=1) - 1).max()) > 1e-12:
+        raise ModelError(f"a row of a table sums to 1 only within {worst:.1e}, and 1e-12 is the bound")
+    weights = round_to_weights(probabilities)
+    if (stuck := _stuck_states(weights, counts.successor)).size:
+        context = counts.contexts()[int(stuck[0])]
+        raise ModelError(f"{stuck.size} states cannot reach the end, such as the context {context!r}")
+    return Automaton(counts.vocabulary, counts.order, weights, counts.successor)
+
+
+def round_to_weights(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """int64[S, V]: each row of probability * 2^32 rounded to integers that sum to 2^32.
+
+    Largest remainder: every weight is rounded down, and what is missing from 2^32 goes, 1 each, to those that
+    lost most. A symbol rounded down to 0 gets 1 all the same (A2); where that takes more than was missing, the
+    row's largest weight pays.
+    """
+    exact = probabilities * TOTAL  # a power of two: exact
+    weights = np.floor(exact)
+    remainder = exact - weights
+    raised = (weights == 0) & (exact > 0)
+    weights[raised] = 1
+    remainder[raised] = -1  # already rounded up
+    weights_int = weights.astype(np.int64)
+    missing = TOTAL - weights_int.sum(axis=1)
+    rank = np.argsort(np.argsort(-remainder, axis=1, kind="stable"), axis=1)
+    weights_int += rank < missing[:, None]
+    rows = np.arange(len(weights_int))
+    weights_int[rows, weights_int.argmax(axis=1)] += np.minimum(missing, 0)
+    return weights_int
+
+
+def build_alias_tables(weights: NDArray[np.int64], column_bits: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """Exact integer alias tables (Walker 1977), filled by the sweep of Hübschle-Schneider & Sanders (2022).
+
+    A row has 2^b columns of capacity C = 2^(32-b). A number r < C, in column c, draws symbol c if r < threshold[c],
+    else alias[c]; over all columns, a symbol is drawn by exactly as many of the 2^32 words as it has weight.
+
+    Light symbols (weight <= C) and heavy ones are each met in order of id. While the heavy one has more than C left,
+    it fills up the next light column; once it has not, the next heavy one fills up its own. Weights sum to 2^b C, so
+    the last heavy one ends with exactly C.
+
+    Returns:
+        threshold uint32[S, 2^b], alias uint8[S, 2^b]; a full column has its own symbol for an alias.
+    """
+    states, columns = len(weights), 2**column_bits
+    capacity = TOTAL >> column_bits
+    padded = np.zeros((states, columns), np.int64)
+    padded[:, : weights.shape[1]] = weights
+    is_heavy = padded > capacity
+    order = np.argsort(is_heavy, axis=1, kind="stable")  # the light symbols, then the heavy ones
+    threshold = np.minimum(padded, capacity)
+    alias = np.tile(np.arange(columns), (states, 1))
+    rows = np.flatnonzero(is_heavy.any(axis=1))
+    light, heavy = np.zeros(len(rows), np.int64), columns - is_heavy[rows].sum(axis=1)  # positions in `order`
+    left = padded[rows, order[rows, heavy]]
+    while rows.size:  # one column of each row a round
+        gives = left > capacity
+        column = order[rows, np.where(gives, light, heavy)]
+        level = np.where(gives, padded[rows, column], left)
+        light, heavy = light + gives, heavy + ~gives
+        goes_on = heavy < columns
+        rows, light, heavy, left, gives, column, level = (
+            array[goes_on] for array in (rows, light, heavy, left, gives, column, level)
+        )
+        giver = order[rows, heavy]
+        threshold[rows, column] = level
+        alias[rows, column] = np.where(level < capacity, giver, column)
+        left = np.where(gives, left, padded[rows, giver]) - (capacity - level)
+    return threshold.astype(np.uint32), alias.astype(np.uint8)
+
+
+def walk(
+    names: Sequence[str],
+    vocabulary: Vocabulary,
+    successor: NDArray[np.int32],
+    log_probabilities: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The sum of log-probabilities along each name, boundary included, added in step order; float64[len(names)].
+
+    Args:
+        successor, log_probabilities: int32[S, V] and float64[S, V], of an automaton or of a model's table.
+    """
+    ids, lengths = vocabulary.encode(names)
+    starts = np.cumsum(lengths) - lengths
+    total = np.zeros(len(names))
+    total[lengths > MAX_LENGTH] = -np.inf
+    active = np.flatnonzero(lengths <= MAX_LENGTH)
+    state = np.zeros(len(active), np.int32)
+    for step in range(MAX_LENGTH):  # behind the 64th symbol the boundary is certain
+        inside = lengths[active] > step
+        symbol = np.zeros(len(active), np.int64)
+        symbol[inside] = ids[starts[active[inside]] + step]
+        known = symbol >= 0
+        total[active] += np.where(known, log_probabilities[state, symbol], -np.inf)
+        goes_on = inside & known
+        state = successor[state, symbol][goes_on]
+        active = active[goes_on]
+        if not active.size:
+            break
+    return total
+
+
+def _stuck_states(weights: NDArray[np.int64], successor: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The states from which the end cannot be reached: those that a backward search from the end does not find."""
+    reaches = weights[:, 0] > 0
+    arrows = weights[:, 1:] > 0
+    found = -1
+    while found != (found := int(reaches.sum())):
+        reaches |= (arrows & reaches[successor[:, 1:]]).any(axis=1)
+    return np.flatnonzero(~reaches)
+
+
+def _check_versions(metadata: dict[str, str], where: str) -> None:
+    for name, ours in (("format_version", FORMAT_VERSION), ("stream_version", STREAM_VERSION)):
+        if int(metadata[name]) > ours:
+            raise ArtifactError(
+                f"has {name} {int(metadata[name])}, and this version of namegen reads up to {ours}",
+                where,
+                "Upgrade namegen",
+            )
+
+
+def _is_sound(automaton: Automaton) -> bool:
+    """Whether the arrays are such that sampling stays inside them: shapes, types, A1 and A4."""
+    weights, successor = automaton.weights, automaton.successor
+    shape = (automaton.states, len(automaton.vocabulary))
+    return (
+        weights.dtype == np.int64
+        and successor.dtype == np.int32
+        and weights.shape == successor.shape == shape
+        and len(weights) >= shape[1]
+        and bool((weights >= 0).all() and (weights <= TOTAL).all() and (weights.sum(axis=1) == TOTAL).all())
+        and bool((successor >= 0).all() and (successor < len(weights)).all())
+    )

@@ -1,0 +1,5 @@
+"""One model a file. Each has `fit(counts, ...) -> probabilities`, and knows nothing of sampling or files.
+
+`probabilities` is float64[S, V]: for each context of the counts, the distribution of the next symbol. Rows sum to
+1 within 1e-12.
+"""

@@ -1,0 +1,13 @@
+"""Every symbol equally likely: the yardstick that the notebook leaves commented out. Its NLL is ln V."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from namegen.ngrams import NgramCounts
+
+
+def fit(counts: NgramCounts) -> NDArray[np.float64]:
+    """float64[S, V], each 1/V; of the counts only the shape matters."""
+    return np.full((counts.states, len(counts.vocabulary)), 1 / len(counts.vocabulary))

@@ -1,0 +1,65 @@
+"""Symbols and their ids: id 0 is the boundary ".", then the characters of the corpus in code point order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOUNDARY = "."
+MAX_SYMBOLS = 256  # the boundary and 255 characters: an id fits in a byte
+MAX_LENGTH = 64  # characters in the longest name; after the 64th every name ends
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The symbols of a model, `V` in number.
+
+    Args:
+        symbols: one character a symbol; the boundary first, the others sorted by code point.
+    """
+
+    symbols: str
+
+    def __post_init__(self) -> None:
+        characters = self.symbols[1:]
+        if self.symbols[:1] != BOUNDARY or not 2 <= len(self.symbols) <= MAX_SYMBOLS:
+            raise ValueError(f"a vocabulary is {BOUNDARY!r} and 1 to {MAX_SYMBOLS - 1} characters: {self.symbols!r}")
+        if list(characters) != sorted(set(characters)) or BOUNDARY in characters:
+            raise ValueError(f"the characters of a vocabulary are sorted and distinct: {self.symbols!r}")
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Vocabulary:
+        """The vocabulary of `names`: every character that occurs in them."""
+        characters: set[str] = set()
+        for name in names:
+            characters.update(name)
+        return cls(BOUNDARY + "".join(sorted(characters)))
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @cached_property
+    def id_of_code_point(self) -> NDArray[np.int16]:
+        """int16[largest code point + 2]: the id of each code point, -1 for those outside; the last entry is -1."""
+        code_points = [ord(c) for c in self.symbols]
+        ids = np.full(max(code_points) + 2, -1, np.int16)
+        ids[code_points] = np.arange(len(self), dtype=np.int16)
+        ids[ord(BOUNDARY)] = -1  # the boundary is no character of a name
+        return ids
+
+    def encode(self, names: Sequence[str]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+        """The symbol ids of all names, end to end, and the length of each name.
+
+        Returns:
+            ids int16[sum of lengths], -1 for a character outside the vocabulary (the boundary is one of those,
+            too: no name contains it); lengths int64[len(names)], in characters.
+        """
+        lengths = np.fromiter(map(len, names), np.int64, len(names))
+        # surrogatepass: a lone surrogate cannot be encoded otherwise, and is a character like any other outside
+        code_points = np.frombuffer("".join(names).encode("utf-32-le", "surrogatepass"), np.uint32)
+        lookup = self.id_of_code_point
+        return lookup[np.minimum(code_points, len(lookup) - 1)], lengths
