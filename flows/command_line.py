@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic import TypeAdapter, ValidationError
+
 from namegen.corpus import read_corpus, split
 from namegen.dataset import dataset_folder, read_dataset_manifest
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
 from namegen.storage import check_writable
 from parameters import PARAMETERS, find_model
-from pydantic import TypeAdapter, ValidationError
 from temporary_server import TemporaryServer
 
 DESCRIPTION = "Learns from a list of names and makes new ones, with the probability of each, as Parquet."
@@ -45,6 +46,7 @@ class Parser(argparse.ArgumentParser):
     """Unlike its parent it answers a mistake with one line, not with the usage."""
 
     def error(self, message: str) -> NoReturn:
+        """Ends the process with `message`."""
         fail(f"{message} (see --help)")
 
 

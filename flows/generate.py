@@ -23,6 +23,13 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
+from numpy.typing import NDArray
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.utilities.annotations import quote
+
 from namegen import report
 from namegen.automaton import STREAM_VERSION, Automaton, quantise
 from namegen.corpus import Corpus, Split, read_corpus, split
@@ -35,13 +42,7 @@ from namegen.models import bigram, neural_bigram, uniform
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.sampling import sample, with_novelty
 from namegen.vocabulary import Vocabulary
-from numpy.typing import NDArray
 from parameters import Count, Device, Holdout, Model, Names, Order, Output, Seed, find_model
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
-from prefect.utilities.annotations import quote
 from progress import progress
 from temporary_server import TemporaryServer
 
@@ -205,8 +206,8 @@ def sampling_device(device: str) -> str:
 
 
 def whole(value: T) -> T:
-    """`value` as an argument of a task that Prefect does not look into: it would walk through every name of a corpus."""
-    return cast(T, quote(value))
+    """`value` as a task's argument that Prefect does not look into: it would walk through every name of a corpus."""
+    return cast("T", quote(value))
 
 
 def main(parameters: Mapping[str, Any], server: TemporaryServer | None) -> int:

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
 from namegen.corpus import Corpus
 from namegen.model_folder import ModelFolder, model_folder
 from namegen.models import neural_bigram
-from pydantic import Field
 
 Count = Annotated[int, Field(ge=1, le=2**63, description="how many names to make")]
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1, description="which stream of names: the same seed, the same names")]
@@ -26,7 +27,8 @@ Holdout = Annotated[
 Order = Annotated[int, Field(ge=2, le=66, description="the longest n-gram that is counted into ngrams.parquet")]
 Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
 Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"], Field(description="where to train and sample; auto takes a GPU if there is one")
+    Literal["auto", "cpu", "cuda", "mps"],
+    Field(description="where to train and sample; auto takes a GPU if there is one"),
 ]
 
 PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)

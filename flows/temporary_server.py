@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 STARTUP_SECONDS = 120  # a fresh database takes 10 to 20 s on a slow machine
@@ -30,8 +31,8 @@ class TemporaryServer:
     """Starts when made; `url` waits until it answers; the end of this process stops it."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__)],
+        self.process = subprocess.Popen(  # noqa: S603 - it runs this file
+            [sys.executable, str(Path(__file__).resolve())],
             stdin=subprocess.PIPE,  # the pipe that ties its life to ours
             stdout=subprocess.PIPE,
             env={**os.environ, **ENVIRONMENT},

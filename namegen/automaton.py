@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,7 @@ class Automaton:
 
     @cached_property
     def alias_tables(self) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-        """threshold uint32[S, 2^b] and alias uint8[S, 2^b], see `build_alias_tables`."""
+        """Threshold uint32[S, 2^b] and alias uint8[S, 2^b], see `build_alias_tables`."""
         return build_alias_tables(self.weights, self.column_bits)
 
     @cached_property
@@ -85,7 +85,7 @@ class Automaton:
         """SHA-256 of the vocabulary, the order and the arrays, in hex: the automaton's identity."""
         digest = hashlib.sha256(json.dumps([self.vocabulary.symbols, self.order, self.weights.shape]).encode())
         for array in (self.weights, self.successor):
-            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
     def score(self, names: Sequence[str]) -> NDArray[np.float64]:
@@ -106,11 +106,11 @@ class Automaton:
             SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
         """
         # polars and the sampler are imported here, so that loading and scoring do without them
-        import polars
+        import polars as pl
 
         from namegen.sampling import sample
 
-        return polars.DataFrame(polars.from_arrow(sample(self, seed, first, count)))
+        return pl.DataFrame(pl.from_arrow(sample(self, seed, first, count)))
 
     def save(self, path: Path) -> None:
         """Writes the artifact, whole or not at all."""
@@ -121,7 +121,7 @@ class Automaton:
             "vocabulary": self.vocabulary.symbols,
             "sha256": self.sha256,
         }
-        arrays = {"weights": self.weights, "successor": self.successor}
+        arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "successor": self.successor}
         write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata))
 
 

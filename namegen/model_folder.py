@@ -62,9 +62,9 @@ class ModelFolder:
 
     def evaluation(self) -> pl.DataFrame:
         """The model's evaluation, next to the models it was compared with."""
-        import polars  # not needed to look whether a model is there
+        import polars as pl  # not needed to look whether a model is there
 
-        return polars.read_parquet(self.path / "evaluation.parquet")
+        return pl.read_parquet(self.path / "evaluation.parquet")
 
     def save(
         self,

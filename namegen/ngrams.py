@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from namegen.errors import ArtifactError, SettingError
-from namegen.vocabulary import BOUNDARY, MAX_LENGTH, Vocabulary
+from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 MAX_ORDER = MAX_LENGTH + 2  # with it the longest context is the whole of `.name`
 

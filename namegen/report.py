@@ -33,8 +33,7 @@ def evaluation_text(evaluation: pl.DataFrame) -> str:
     rows = evaluation_rows(evaluation)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["NLL in nats a character, end of name included, ± standard error", ""]
-    for row in rows:
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     sizes = evaluation.filter(pl.col("subset") == "all").unique("split", maintain_order=True)
     counts = ", ".join(f"{r['split']} {r['names']:,} names" for r in sizes.iter_rows(named=True))
     return "\n".join([*lines, "", f"{counts}; table and automaton differ by at most {largest_gap(evaluation):.0e}"])

@@ -25,7 +25,7 @@ SCHEMA = pa.schema(
         pa.field("log_prob", pa.float64(), nullable=False),  # nats
     ]
 )
-BATCH = {"cpu": 2**15, "cuda": 2**20}  # names: what a core's cache holds, and what fills a GPU
+BATCH = {"cpu": 2**16, "cuda": 2**20}  # names: what a core's cache holds, and what fills a GPU
 
 
 def sample_batches(

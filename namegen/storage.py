@@ -28,7 +28,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(temporary)
         _flush(temporary, os.O_RDWR)
-        os.replace(temporary, path)
+        temporary.replace(path)
         if os.name == "posix":  # the rename itself is durable once the folder is; Windows cannot open folders
             _flush(path.parent, os.O_RDONLY)
     finally:
@@ -55,7 +55,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     """
     remedy = "Remove the folder to have it made again"
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:

@@ -39,45 +39,47 @@ class TorchSampler:
         self.device = device
         self.column_bits = automaton.column_bits
         self.symbols = len(automaton.vocabulary)
-        self.threshold = flat(threshold.astype(np.int64))
-        self.alias = flat(alias.astype(np.int64))
+        self.cells = flat(threshold.astype(np.int64) << 8 | alias)  # side by side, as they are read together
         self.successor = flat(automaton.successor.astype(np.int64))
         self.log_probabilities = flat(automaton.log_probabilities)
 
     def draw(self, seed: int, first: int, count: int) -> Draws:
         """Names `first` to `first + count - 1` of the seed's stream."""
-        index = torch.arange(first, first + count, dtype=torch.int64, device=self.device)
-        low, high = index & 0xFFFFFFFF, index >> 32
         key = seed & 0xFFFFFFFF, seed >> 32
         rest_bits = 32 - self.column_bits
-        log_prob = torch.zeros(count, dtype=torch.float64, device=self.device)
         lengths = torch.full((count,), MAX_LENGTH, dtype=torch.int64, device=self.device)
-        active = torch.arange(count, device=self.device)  # the names that go on, and the state of each
-        state = torch.zeros(count, dtype=torch.int64, device=self.device)
-        steps: list[tuple[torch.Tensor, torch.Tensor]] = []  # a step: the names that go on, and their symbols
-        words: tuple[torch.Tensor, ...] = ()
+        log_prob = torch.zeros(count, dtype=torch.float64, device=self.device)
+        # Of each name that goes on: its place in the batch, its state, the sum so far, and the words not yet used.
+        active = torch.arange(count, device=self.device)
+        state = torch.zeros_like(active)
+        so_far = torch.zeros_like(log_prob)
+        words: list[torch.Tensor] = []
+        steps: list[tuple[torch.Tensor, torch.Tensor]] = []  # for each step the names that go on, and their symbols
         for step in range(MAX_LENGTH):
-            if step % 4 == 0:
-                zero = torch.zeros_like(active)
-                words = philox4x32((low[active], high[active], zero + step // 4, zero), key)
-            word = words[step % 4]
+            if not words:
+                index = active + first
+                block = torch.tensor([step // 4], device=self.device)
+                words = list(philox4x32((index & 0xFFFFFFFF, index >> 32, block, torch.zeros_like(block)), key))
+            word = words.pop(0)
             column = word >> rest_bits
-            cell = (state << self.column_bits) + column
+            cell = self.cells.index_select(0, (state << self.column_bits) + column)
             rest = word & ((1 << rest_bits) - 1)
-            symbol = torch.where(rest < self.threshold[cell], column, self.alias[cell])
+            symbol = torch.where(rest < cell >> 8, column, cell & 0xFF)
             entry = state * self.symbols + symbol
-            log_prob[active] += self.log_probabilities[entry]
-            goes_on = symbol != 0
-            lengths[active[~goes_on]] = step
-            active, symbol = active[goes_on], symbol[goes_on]
+            so_far += self.log_probabilities.index_select(0, entry)
+            ends = torch.nonzero(symbol == 0).squeeze(1)
+            ended = active.index_select(0, ends)
+            lengths.index_fill_(0, ended, step)
+            log_prob.index_copy_(0, ended, so_far.index_select(0, ends))
+            go_on = torch.nonzero(symbol).squeeze(1)
+            active, so_far, *words = (kept.index_select(0, go_on) for kept in (active, so_far, *words))
             if not len(active):
                 break
-            steps.append((active, symbol))
-            state = self.successor[entry[goes_on]]
-            words = tuple(word[goes_on] for word in words)
-        ends = torch.cumsum(lengths, 0)
-        starts = ends - lengths
-        symbols = torch.empty(int(ends[-1]) if count else 0, dtype=torch.uint8, device=self.device)
+            steps.append((active, symbol.index_select(0, go_on)))
+            state = self.successor.index_select(0, entry.index_select(0, go_on))
+        log_prob.index_copy_(0, active, so_far)  # those with 64 symbols, which end with probability 1
+        starts = torch.cumsum(lengths, 0) - lengths
+        symbols = torch.empty(int(lengths.sum()), dtype=torch.uint8, device=self.device)
         for step, (names, drawn) in enumerate(steps):
-            symbols[starts[names] + step] = drawn.to(torch.uint8)
+            symbols.index_copy_(0, starts.index_select(0, names) + step, drawn.to(torch.uint8))
         return Draws(symbols.cpu().numpy(), lengths.cpu().numpy(), log_prob.cpu().numpy())

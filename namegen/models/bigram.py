@@ -17,4 +17,5 @@ SMOOTHING = 1  # "The more you add, the more uniform your distribution will be."
 def fit(counts: NgramCounts) -> NDArray[np.float64]:
     """float64[V, V]: (counts + 1) / row sum, of the bigram counts (order 2)."""
     smoothed = (counts.lower(2).counts + SMOOTHING).astype(np.float64)
-    return smoothed / smoothed.sum(axis=1, keepdims=True)
+    table: NDArray[np.float64] = smoothed / smoothed.sum(axis=1, keepdims=True)
+    return table
