@@ -115,14 +115,16 @@ class Automaton:
     def save(self, path: Path) -> None:
         """Writes the artifact, whole or not at all."""
         metadata = {
-            "format_version": str(FORMAT_VERSION),
-            "stream_version": str(STREAM_VERSION),
-            "order": str(self.order),
+            "format_version": FORMAT_VERSION,
+            "stream_version": STREAM_VERSION,
+            "order": self.order,
             "vocabulary": self.vocabulary.symbols,
             "sha256": self.sha256,
         }
         arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "successor": self.successor}
-        write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata))
+        # one entry: safetensors writes several in an order that changes from run to run
+        one = {"namegen": json.dumps(metadata)}
+        write_atomically(path, lambda temporary: save_file(arrays, temporary, one))
 
 
 def load(path: Path | str) -> Automaton:
@@ -139,13 +141,13 @@ def load(path: Path | str) -> Automaton:
         raise ArtifactError("there is no such file", where, "Name a model's folder, such as outputs/models/...")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {})["namegen"])
             _check_versions(metadata, where)
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-        automaton = Automaton(Vocabulary(metadata["vocabulary"]), int(metadata["order"]), **arrays)
+        automaton = Automaton(Vocabulary(metadata["vocabulary"]), metadata["order"], **arrays)
         if not _is_sound(automaton) or automaton.sha256 != metadata["sha256"]:
             raise ArtifactError("was altered: its contents do not fit its checksum", where, remedy)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, UnicodeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(f"is cut short or no automaton ({reason})", where, remedy) from None
     return automaton
@@ -277,11 +279,11 @@ def _stuck_states(weights: NDArray[np.int64], successor: NDArray[np.int32]) -> N
     return np.flatnonzero(~reaches)
 
 
-def _check_versions(metadata: dict[str, str], where: str) -> None:
+def _check_versions(metadata: dict[str, Any], where: str) -> None:
     for name, ours in (("format_version", FORMAT_VERSION), ("stream_version", STREAM_VERSION)):
-        if int(metadata[name]) > ours:
+        if metadata[name] > ours:
             raise ArtifactError(
-                f"has {name} {int(metadata[name])}, and this version of namegen reads up to {ours}",
+                f"has {name} {metadata[name]}, and this version of namegen reads up to {ours}",
                 where,
                 "Upgrade namegen",
             )

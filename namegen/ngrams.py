@@ -186,7 +186,7 @@ def read_parquet(path: Path) -> NgramCounts:
         vocabulary, order = Vocabulary(metadata["namegen.vocabulary"]), int(metadata["namegen.order"])
         frame = pl.read_parquet(path)
         return _from_frame(frame, vocabulary, order)
-    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+    except (OSError, KeyError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(f"is not a table of n-gram counts ({reason})", str(path), "Have it made again") from None
 
@@ -260,7 +260,7 @@ def _from_frame(frame: pl.DataFrame, vocabulary: Vocabulary, order: int) -> Ngra
         found = strings.to_frame("context").join(symbols, on="context", how="left", maintain_order="left")["id"]
         return found.cast(pl.UInt8).to_numpy()
 
-    lengths = contexts.str.len_chars().to_numpy()
+    lengths = contexts.str.len_chars().to_numpy().astype(np.int64)
     counts = NgramCounts(
         vocabulary,
         order,
@@ -272,6 +272,10 @@ def _from_frame(frame: pl.DataFrame, vocabulary: Vocabulary, order: int) -> Ngra
         symbol_of(frame["symbol"]),
         frame["count"].to_numpy(),
     )
-    if not counts.to_frame().equals(frame):
-        raise ValueError("its rows are not those of its contexts")
+    width = len(vocabulary)
+    context_key = (lengths * (len(contexts) + 1) + counts.prefix + 1) * width + counts.last
+    entry_key = counts.state.astype(np.int64) * width + counts.symbol
+    is_sorted = (np.diff(context_key) > 0).all() and (np.diff(entry_key) > 0).all()
+    if not (is_sorted and counts.to_frame().equals(frame)):
+        raise ValueError("its rows are not the sorted entries of its contexts")
     return counts

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from namegen.automaton import Automaton, quantise
+from namegen.corpus import Corpus, read_corpus
+from namegen.models import bigram
+from notebook_draws import notebook_counts
+
+ROOT = Path(__file__).parents[1]
+NAMES = ROOT / "data" / "names.txt"
+
+# Two shared cores: a slow example is no failure, and no test asserts a time.
+settings.register_profile("namegen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("namegen")
+
+
+@pytest.fixture(scope="session")
+def names() -> Corpus:
+    """The project's own list."""
+    return read_corpus(NAMES)
+
+
+@pytest.fixture(scope="session")
+def makemore() -> Corpus:
+    """The notebook's own list, which is not part of the project."""
+    path = os.environ.get("NAMEGEN_MAKEMORE_NAMES")
+    if not path:
+        pytest.skip("set NAMEGEN_MAKEMORE_NAMES to the notebook's names.txt to run this test")
+    return read_corpus(path)
+
+
+@pytest.fixture(scope="session")
+def automaton() -> Automaton:
+    """The automaton of the notebook's first model."""
+    counts = notebook_counts()
+    return quantise(bigram.fit(counts), counts)

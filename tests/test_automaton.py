@@ -1,0 +1,216 @@
+"""The invariants of the automaton, numbered as in its module."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from namegen.automaton import TOTAL, Automaton, build_alias_tables, load, quantise, round_to_weights
+from namegen.errors import ArtifactError, ModelError
+from namegen.models import bigram, neural_bigram, uniform
+from namegen.ngrams import NgramCounts, count_ngrams
+from namegen.vocabulary import Vocabulary
+from strategies import names as some_names
+from strategies import tables
+
+
+def check_invariants(automaton: Automaton, probabilities: NDArray[np.float64], counts: NgramCounts) -> None:
+    """A1 to A6, and the alias tables, of one automaton."""
+    weights, successor = automaton.weights, automaton.successor
+    assert (weights.sum(axis=1) == TOTAL).all(), "A1"
+    check_weights(weights, probabilities)
+    assert weights.min() >= 0
+    assert (successor[:, 0] == 0).all(), "A4"
+    assert ((successor[:, 1:] > 0) & (successor[:, 1:] < automaton.states)).all(), "A4"
+    assert counts.contexts()[0] == ".", "A5"
+    reached = weights[:, 0] > 0
+    for _ in range(automaton.states):
+        reached = reached | ((weights[:, 1:] > 0) & reached[successor[:, 1:]]).any(axis=1)
+    assert reached.all(), "A6"
+    check_alias_tables(weights, *automaton.alias_tables)
+
+
+def check_weights(weights: NDArray[np.int64], probabilities: NDArray[np.float64]) -> None:
+    """A2 and A3; a row's largest weight may be further off by what A2 took from it."""
+    assert ((weights > 0) == (probabilities > 0)).all(), "A2"
+    distance = np.abs(weights - probabilities * TOTAL)
+    raised = (probabilities > 0) & (probabilities * TOTAL < 1)
+    largest = np.zeros_like(raised)
+    largest[np.arange(len(weights)), weights.argmax(axis=1)] = True
+    allowed = np.where(largest, 1 + raised.sum(axis=1, keepdims=True), 1)
+    assert (distance <= allowed).all(), "A3"
+
+
+def check_alias_tables(weights: NDArray[np.int64], threshold: NDArray[np.uint32], alias: NDArray[np.uint8]) -> None:
+    """Over all 2^32 words each symbol is drawn exactly as often as it has weight."""
+    states, columns = threshold.shape
+    capacity = TOTAL // columns
+    assert weights.shape[1] <= columns
+    assert columns < 2 * weights.shape[1] or columns == 2
+    drawn = np.zeros((states, columns), np.int64)
+    for column in range(columns):
+        drawn[:, column] += threshold[:, column]
+        np.add.at(drawn, (np.arange(states), alias[:, column]), capacity - threshold[:, column].astype(np.int64))
+    assert (drawn[:, : weights.shape[1]] == weights).all()
+    assert (drawn[:, weights.shape[1] :] == 0).all()
+
+
+@given(some_names(), st.integers(2, 5), st.data())
+def test_invariants_of_random_tables(names: list[str], order: int, data: st.DataObject) -> None:
+    """A1 to A6 hold for any table over the contexts of any corpus."""
+    counts = count_ngrams(names, Vocabulary.of(names), order)
+    probabilities = data.draw(tables(counts.states, len(counts.vocabulary)))
+    check_invariants(quantise(probabilities, counts), probabilities, counts)
+
+
+@given(some_names())
+def test_invariants_of_every_model(names: list[str]) -> None:
+    """A1 to A6 hold for every model, and every model's rows sum to 1."""
+    counts = count_ngrams(names, Vocabulary.of([*names, "q"]), 2)
+    for probabilities in (uniform.fit(counts), bigram.fit(counts), neural_bigram.fit(counts)):
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
+        check_invariants(quantise(probabilities, counts), probabilities, counts)
+
+
+@given(st.integers(2, 256), st.data())
+def test_rounding_and_aliases_of_any_width(symbols: int, data: st.DataObject) -> None:
+    """Weights and alias tables are exact for 2 to 256 symbols."""
+    probabilities = data.draw(tables(5, symbols))
+    weights = round_to_weights(probabilities)
+    assert (weights.sum(axis=1) == TOTAL).all()
+    check_weights(weights, probabilities)
+    check_alias_tables(weights, *build_alias_tables(weights, (symbols - 1).bit_length()))
+
+
+def test_largest_remainder_by_hand() -> None:
+    """Thirds of 2^32 = 1431655765.33: the unit that is missing goes to the lowest id; a tiny symbol gets 1."""
+    third = 2**32 // 3
+    assert round_to_weights(np.array([[1 / 3, 1 / 3, 1 / 3]])).tolist() == [[third + 1, third, third]]
+    assert round_to_weights(np.array([[1.0, 1e-300, 0.0]])).tolist() == [[2**32 - 1, 1, 0]]
+    assert round_to_weights(np.array([[0.0, 1.0]])).tolist() == [[0, 2**32]]
+
+
+def test_alias_table_by_hand() -> None:
+    """Weights 1/8, 1/2, 3/8 of 2^32 over four columns of 2^30: the sweep in order of id."""
+    weights = np.array([[2**29, 2**31, 3 * 2**29]])
+    threshold, alias = build_alias_tables(weights, 2)
+    # Symbol 1 (4 units of 2^29) fills column 0 (1 of 2 units) and column 3 (0 of 2), has 1 left, and is topped up
+    # by symbol 2 (3 units), which then fills its own.
+    assert threshold.tolist() == [[2**29, 2**29, 2**30, 0]]
+    assert alias.tolist() == [[1, 2, 2, 1]]
+
+
+def test_tables_that_are_none() -> None:
+    """A table that is no distribution, of another shape, or without a way to the end is refused with the reason."""
+    counts = count_ngrams(["ab"], Vocabulary(".ab"), 2)
+    good = bigram.fit(counts)
+    cases = {
+        "shape": good[:2],
+        "negative or not a number": np.where(good == good[0, 0], np.nan, good),
+        "sums to 1 only within": good * (1 + 1e-9),
+        "cannot reach the end": np.array([[0.5, 0.5, 0], [0, 0, 1.0], [0, 1.0, 0]]),
+    }
+    for message, table in cases.items():
+        with pytest.raises(ModelError, match=message):
+            quantise(table, counts)
+    negative = good.copy()
+    negative[0] = [-0.5, 1.0, 0.5]
+    with pytest.raises(ModelError, match="negative"):
+        quantise(negative, counts)
+
+
+def test_score_is_the_sum_of_logs(automaton: Automaton) -> None:
+    """Emma = ln p(e|.) + ln p(m|e) + ln p(m|m) + ln p(a|m) + ln p(.|a), of the notebook's table."""
+    e, m, a = 5, 13, 1
+    terms = [math.log(automaton.weights[s, v] / TOTAL) for s, v in [(0, e), (e, m), (m, m), (m, a), (a, 0)]]
+    assert automaton.score(["emma"])[0] == pytest.approx(math.fsum(terms), rel=1e-14)
+
+
+def test_score_of_what_cannot_be_spelt(automaton: Automaton) -> None:
+    """-inf for unknown characters and for more than 64; a name of 64 needs no boundary; the empty name is one."""
+    a64 = "a" * 64
+    scores = automaton.score(["Emma", "em ma", "é", "a.b", ".", "\ud800", "a" * 65, a64, "", "emma"])
+    assert np.isneginf(scores[:7]).all()
+    step = automaton.log_probabilities
+    assert scores[7] == pytest.approx(step[0, 1] + 63 * step[1, 1])
+    assert scores[8] == step[0, 0]
+    assert scores[9] == automaton.score(["emma"])[0]
+    assert automaton.score([]).tolist() == []
+
+
+def test_save_and_load(tmp_path: Path, automaton: Automaton) -> None:
+    """What is saved is loaded again, from the file or its folder; the bytes are always the same."""
+    path = tmp_path / "automaton.safetensors"
+    automaton.save(path)
+    first = path.read_bytes()
+    for again in (load(path), load(str(tmp_path))):
+        assert (again.vocabulary, again.order, again.sha256) == (automaton.vocabulary, 2, automaton.sha256)
+        np.testing.assert_array_equal(again.weights, automaton.weights, strict=True)
+        np.testing.assert_array_equal(again.successor, automaton.successor, strict=True)
+    automaton.save(path)
+    assert path.read_bytes() == first
+    assert [file.name for file in tmp_path.iterdir()] == ["automaton.safetensors"]
+
+
+def test_any_cut_or_flip_is_found(tmp_path: Path, automaton: Automaton) -> None:
+    """A file cut short anywhere, or with any bit altered, is refused or (in the padding) loads unchanged."""
+    path = tmp_path / "automaton.safetensors"
+    automaton.save(path)
+    data = path.read_bytes()
+    generator = np.random.default_rng(1)
+    places = [*range(600), *generator.integers(600, len(data), 200)]
+    for place in places:
+        path.write_bytes(data[:place])
+        with pytest.raises(ArtifactError, match=r"automaton\.safetensors"):
+            load(path)
+        altered = bytearray(data)
+        altered[place] ^= 1 << int(generator.integers(8))
+        path.write_bytes(altered)
+        try:
+            assert load(path).sha256 == automaton.sha256
+        except ArtifactError as error:
+            assert error.remedy  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize("version", ["format_version", "stream_version"])
+def test_a_newer_version_is_refused(tmp_path: Path, automaton: Automaton, version: str) -> None:
+    path = tmp_path / "automaton.safetensors"
+    metadata = {
+        "format_version": 1,
+        "stream_version": 1,
+        "order": 2,
+        "vocabulary": automaton.vocabulary.symbols,
+        "sha256": automaton.sha256,
+    }
+    arrays: dict[str, NDArray[Any]] = {"weights": automaton.weights, "successor": automaton.successor}
+    save_file(arrays, path, {"namegen": json.dumps(metadata)})
+    assert load(path).order == 2
+    save_file(arrays, path, {"namegen": json.dumps({**metadata, version: 2})})
+    with pytest.raises(ArtifactError, match=rf"has {version} 2, and this version of namegen reads up to 1.*Upgrade"):
+        load(path)
+
+
+def test_a_sound_checksum_does_not_excuse_bad_arrays(tmp_path: Path, automaton: Automaton) -> None:
+    """Arrays that would lead out of the table are refused even where whoever made them also made the checksum."""
+    bad_successor, bad_weights = automaton.successor.copy(), automaton.weights.copy()
+    bad_successor[3, 3] = 27
+    bad_weights[3, 3] += 1
+    for weights, successor in [(automaton.weights, bad_successor), (bad_weights, automaton.successor)]:
+        Automaton(automaton.vocabulary, 2, weights, successor).save(tmp_path / "automaton.safetensors")
+        with pytest.raises(ArtifactError, match="altered"):
+            load(tmp_path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(ArtifactError, match="no such file"):
+            load(path)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from namegen import dataset, verify
+from namegen.dataset import Written, write_dataset
+from namegen.errors import ArtifactError
+
+PART = 1000  # rows, in place of 2^20
+STREAM = {"automaton_sha256": "00", "stream_version": 1, "seed": 7}
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "PART_ROWS", PART)
+
+
+class Maker:
+    """Makes rows, and remembers which it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def __call__(self, first: int, rows: int) -> pa.Table:
+        self.asked.append((first, rows))
+        return pa.table({"index": np.arange(first, first + rows)})
+
+
+def make(folder: Path, count: int, **stream: Any) -> tuple[Written, list[tuple[int, int]]]:  # noqa: ANN401 - JSON
+    maker = Maker()
+    return write_dataset(folder, count, {**STREAM, **stream}, maker, {"model": "bigram-0"}), maker.asked
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file, the manifest's one timestamp aside."""
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    manifest = json.loads(files["_manifest.json"])
+    del manifest["created_at"]
+    return {**files, "_manifest.json": json.dumps(manifest).encode()}
+
+
+def rows_of(folder: Path) -> list[int]:
+    index: list[int] = pq.read_table(folder)["index"].to_pylist()
+    return sorted(index)
+
+
+def test_parts_and_manifest(tmp_path: Path) -> None:
+    """2,500 rows are two full parts and a shorter one; the manifest has each one's rows and SHA-256."""
+    written, asked = make(tmp_path, 2500)
+    assert written == Written(rows=2500, kept=0, made=3)
+    assert asked == [(0, 1000), (1000, 1000), (2000, 500)]
+    assert sorted(contents(tmp_path)) == ["_manifest.json", *(f"part-00000{k}.parquet" for k in range(3))]
+    manifest = json.loads((tmp_path / "_manifest.json").read_bytes())
+    assert list(manifest)[0] == "format_version"  # noqa: RUF015 - the order is the point
+    assert manifest["rows"] == 2500
+    assert [part["rows"] for part in manifest["parts"]] == [1000, 1000, 500]
+    assert manifest["configuration"] == {"model": "bigram-0"}
+    assert {"namegen", "pyarrow", "torch"} <= set(manifest["versions"])
+    assert rows_of(tmp_path) == list(range(2500))
+    assert verify(tmp_path) == []
+
+
+def test_as_many_again_does_nothing(tmp_path: Path) -> None:
+    """The second time nothing is made, and no file is touched, not even the manifest."""
+    make(tmp_path, 2500)
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    assert make(tmp_path, 2500) == (Written(2500, kept=3, made=0), [])
+    assert make(tmp_path, 10) == (Written(2500, kept=3, made=0), [])
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+
+
+def test_more_later_is_as_many_at_once(tmp_path: Path) -> None:
+    """A larger count keeps the full parts, replaces the shorter one, and ends with the same bytes."""
+    make(tmp_path / "grown", 2500)
+    assert make(tmp_path / "grown", 4000) == (Written(4000, kept=2, made=2), [(2000, 1000), (3000, 1000)])
+    make(tmp_path / "at once", 4000)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "at once")
+    assert verify(tmp_path / "grown") == []
+
+
+def test_a_run_that_died_is_taken_up(tmp_path: Path) -> None:
+    """Parts that were finished before the manifest was written are kept."""
+    make(tmp_path / "whole", 4000)
+    make(tmp_path / "died", 4000)
+    (tmp_path / "died" / "_manifest.json").unlink()
+    (tmp_path / "died" / "part-000002.parquet").unlink()
+    assert verify(tmp_path / "died")[0].startswith(str(tmp_path / "died" / "_manifest.json"))
+    assert make(tmp_path / "died", 4000)[1] == [(2000, 1000)]
+    assert contents(tmp_path / "died") == contents(tmp_path / "whole")
+
+
+def test_parts_of_a_longer_run_that_died_go(tmp_path: Path) -> None:
+    """Nothing vouches for parts behind the manifest's: a reader of the folder would take them for the data set's."""
+    make(tmp_path, 4000)
+    (tmp_path / "_manifest.json").unlink()
+    assert make(tmp_path, 1500)[0] == Written(1500, kept=1, made=1)
+    assert rows_of(tmp_path) == list(range(1500))
+    assert verify(tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "delete", "swap", "empty", "foreign", "stray"])
+def test_damage_is_found_and_mended(tmp_path: Path, damage: str) -> None:
+    """Verify names the part at fault, and the same command makes it again."""
+    make(tmp_path, 2500)
+    before = contents(tmp_path)
+    part, other = tmp_path / "part-000001.parquet", tmp_path / "part-000000.parquet"
+    data = part.read_bytes()
+    if damage == "cut":
+        part.write_bytes(data[:-1])
+    elif damage == "flip":
+        part.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    elif damage == "delete":
+        part.unlink()
+    elif damage == "swap":
+        part.write_bytes(other.read_bytes())
+        other.write_bytes(data)
+    elif damage == "empty":
+        part.write_bytes(b"")
+    elif damage == "foreign":
+        pq.write_table(pa.table({"index": np.arange(1000, 2000)}), part)
+    else:
+        part = tmp_path / "part-000007.parquet"
+        part.write_bytes(data)
+    problems = verify(tmp_path)
+    assert len(problems) == (2 if damage == "swap" else 1)
+    assert any(str(part) in problem for problem in problems)
+    make(tmp_path, 2500)
+    assert contents(tmp_path) == before
+
+
+def test_another_stream_is_refused(tmp_path: Path) -> None:
+    """Rows of another automaton or seed are not mixed in."""
+    make(tmp_path, 1500)
+    before = contents(tmp_path)
+    with pytest.raises(ArtifactError, match="another output folder"):
+        make(tmp_path, 1500, seed=8)
+    assert contents(tmp_path) == before
+
+
+def test_a_failure_in_the_middle_leaves_whole_parts(tmp_path: Path) -> None:
+    """When making a part fails, those before it stay, there is no manifest, and the next run goes on."""
+
+    def fails(first: int, rows: int) -> pa.Table:
+        if first == 1000:
+            raise OSError(28, "No space left on device")
+        return Maker()(first, rows)
+
+    with pytest.raises(OSError, match="No space"):
+        write_dataset(tmp_path, 2500, STREAM, fails, {})
+    assert [file.name for file in tmp_path.iterdir()] == ["part-000000.parquet"]
+    assert make(tmp_path, 2500)[1] == [(1000, 1000), (2000, 500)]

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namegen.corpus import Corpus, corpus_of
+from namegen.errors import ArtifactError, SettingError
+from namegen.models import bigram
+from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams, read_parquet
+from namegen.vocabulary import Vocabulary
+from strategies import names as some_names
+
+ARRAYS = ("first_state", "prefix", "last", "backoff", "state", "symbol", "count")
+
+
+def reference(names: list[str], vocabulary: Vocabulary, order: int) -> dict[str, Counter[str]]:
+    """What followed each context, by definition: every substring of `.name` of 1 to order-1 symbols."""
+    table: dict[str, Counter[str]] = {symbol: Counter() for symbol in vocabulary.symbols}
+    for name in names:
+        text = f".{name}."
+        for end in range(1, len(text)):
+            for start in range(max(0, end - order + 1), end):
+                table.setdefault(text[start:end], Counter())[text[end]] += 1
+    ids = {symbol: i for i, symbol in enumerate(vocabulary.symbols)}
+    return {c: table[c] for c in sorted(table, key=lambda c: (len(c), [ids[s] for s in c]))}
+
+
+@given(some_names(), st.integers(2, 12))
+def test_equal_to_brute_force(names: list[str], order: int) -> None:
+    """Contexts, their order, counts, backoff and successor are what the definitions say."""
+    vocabulary = Vocabulary.of(names)
+    counts, expected = count_ngrams(names, vocabulary, order), reference(names, vocabulary, order)
+    contexts = counts.contexts().to_list()
+    assert contexts == list(expected)
+    number = {context: i for i, context in enumerate(contexts)}
+    for context, row in expected.items():
+        s = number[context]
+        assert {v: n for v, n in zip(vocabulary.symbols, counts.counts[s], strict=True) if n} == dict(row)
+        assert counts.backoff[s] == number.get(context[1:], -1)
+        assert counts.prefix[s] == number.get(context[:-1], -1)
+        for v, symbol in enumerate(vocabulary.symbols[1:], 1):
+            longest = next(c for i in range(len(context) + 1) if (c := (context + symbol)[i:]) in number)
+            assert counts.successor[s, v] == number[longest]
+    assert (counts.successor[:, 0] == 0).all()
+    lengths = [len(context) for context in contexts]
+    assert [lengths.count(k) for k in range(1, order)] == np.diff(counts.first_state).tolist()
+
+
+@given(some_names(), st.integers(2, 6), st.integers(0, 4))
+def test_a_lower_order_is_a_prefix(names: list[str], order: int, more: int) -> None:
+    vocabulary = Vocabulary.of(names)
+    lowered, direct = count_ngrams(names, vocabulary, order + more).lower(order), count_ngrams(names, vocabulary, order)
+    for array in (*ARRAYS, "counts", "successor"):
+        np.testing.assert_array_equal(getattr(lowered, array), getattr(direct, array), strict=True)
+
+
+def test_parquet_and_back(tmp_path: Path, names: Corpus) -> None:
+    """What is written is read again, array by array."""
+    counts = count_ngrams(names.names, names.vocabulary, 5)
+    counts.write_parquet(tmp_path / "ngrams.parquet")
+    again = read_parquet(tmp_path / "ngrams.parquet")
+    assert (again.vocabulary, again.order) == (counts.vocabulary, counts.order)
+    for array in ARRAYS:
+        np.testing.assert_array_equal(getattr(again, array), getattr(counts, array), strict=True)
+
+
+@given(some_names(), st.integers(2, 12))
+def test_any_alphabet_through_a_frame(names: list[str], order: int) -> None:
+    """Rows are sorted by context and symbol, sum to the symbols predicted per level, and carry the whole table."""
+    import tempfile
+
+    vocabulary = Vocabulary.of([*names, "~"])  # with a character that the training names lack
+    counts = count_ngrams(names, vocabulary, order)
+    with tempfile.TemporaryDirectory() as folder:
+        counts.write_parquet(Path(folder) / "n.parquet")
+        again = read_parquet(Path(folder) / "n.parquet")
+    for array in ARRAYS:
+        np.testing.assert_array_equal(getattr(again, array), getattr(counts, array), strict=True)
+    singles = counts.to_frame().filter(pl.col("context").str.len_chars() == 1)
+    assert singles["count"].sum() == sum(len(name) + 1 for name in names)
+
+
+def test_what_is_no_table_of_counts(tmp_path: Path) -> None:
+    """A file that is missing, no Parquet, another table, or an altered one is refused by name."""
+    path = tmp_path / "ngrams.parquet"
+    with pytest.raises(ArtifactError, match="not a table of n-gram counts"):
+        read_parquet(path)
+    path.write_bytes(b"PAR1 not at all")
+    with pytest.raises(ArtifactError, match=r"ngrams\.parquet"):
+        read_parquet(path)
+    pl.DataFrame({"context": ["."]}).write_parquet(path)
+    with pytest.raises(ArtifactError):
+        read_parquet(path)
+    counts = count_ngrams(["ab"], Vocabulary(".ab"), 3)
+    frame = counts.to_frame()
+    for altered in (frame.reverse(), frame.head(-1).extend(frame.head(1)), frame.with_columns(symbol=pl.lit("x"))):
+        altered.write_parquet(path, metadata={"namegen.vocabulary": ".ab", "namegen.order": "3"})
+        with pytest.raises(ArtifactError):
+            read_parquet(path)
+
+
+def test_bigram_frame() -> None:
+    """All V x V pairs; counts over the whole list and over train; the +1 probability of train."""
+    corpus = corpus_of(["ab", "b"])
+    train = count_ngrams(["ab"], corpus.vocabulary, 4)
+    frame = bigram_frame(corpus.names, train, bigram.fit(train))
+    assert frame.schema == {
+        "first": pl.String,
+        "second": pl.String,
+        "count": pl.Int64,
+        "train_count": pl.Int64,
+        "probability": pl.Float64,
+    }
+    assert frame.rows() == [
+        (".", ".", 0, 0, 1 / 4),
+        (".", "a", 1, 1, 2 / 4),
+        (".", "b", 1, 0, 1 / 4),
+        ("a", ".", 0, 0, 1 / 4),
+        ("a", "a", 0, 0, 1 / 4),
+        ("a", "b", 1, 1, 2 / 4),
+        ("b", ".", 2, 1, 2 / 4),
+        ("b", "a", 0, 0, 1 / 4),
+        ("b", "b", 0, 0, 1 / 4),
+    ]
+
+
+def test_the_largest_order_holds_whole_names() -> None:
+    """With order 66 a name of 64 characters is a context of its own."""
+    name = "ab" * 32
+    counts = count_ngrams([name], Vocabulary(".ab"), 66)
+    assert counts.contexts()[-1] == f".{name}"
+
+
+def test_orders_out_of_range() -> None:
+    for order in (1, 67):
+        with pytest.raises(SettingError, match="order"):
+            count_ngrams(["a"], Vocabulary(".a"), order)
+    counts: NgramCounts = count_ngrams(["a"], Vocabulary(".a"), 3)
+    with pytest.raises(SettingError, match="order"):
+        counts.lower(4)
+
+
+def test_a_character_outside_the_vocabulary() -> None:
+    with pytest.raises(ValueError, match="outside the vocabulary"):
+        count_ngrams(["ab"], Vocabulary(".a"), 3)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from namegen.errors import ArtifactError, NamegenError, OutputError, printable
+from namegen.storage import check_writable, read_manifest, sha256_of, write_atomically, write_manifest
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """An exception while writing leaves what was there, and no temporary file."""
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def half(temporary: Path) -> None:
+        temporary.write_text("ha")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, half)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_the_temporary_file_is_beside_and_hidden(tmp_path: Path) -> None:
+    """It lies in the same folder, so that the rename is atomic, under a name that readers pass over."""
+    seen: list[Path] = []
+
+    def write(temporary: Path) -> None:
+        seen.append(temporary)
+        temporary.touch()
+
+    write_atomically(tmp_path / "part.parquet", write)
+    assert seen[0].parent == tmp_path
+    assert seen[0].name.startswith(".")
+    assert seen[0].suffix != ".parquet"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+def test_files_have_the_users_mode(tmp_path: Path) -> None:
+    """A written file can be read by whom the umask lets, not by its owner alone."""
+    before = os.umask(0o022)
+    try:
+        write_manifest(tmp_path / "m.json", {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "m.json").stat().st_mode) == 0o644
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_manifests(tmp_path: Path) -> None:
+    """A manifest is read as written; none is None; anything else is refused."""
+    path = tmp_path / "manifest.json"
+    assert read_manifest(path) is None
+    write_manifest(path, {"rows": 3})
+    assert read_manifest(path) == {"format_version": 1, "rows": 3}
+    for text in ["", "{", "[]", "3", '{"rows": 3}', '{"format_version": "1"}', "[" * 100_000, "\xff"]:
+        path.write_text(text, encoding="latin-1")
+        with pytest.raises(ArtifactError, match="is not a manifest"):
+            read_manifest(path)
+    path.write_text(json.dumps({"format_version": 2}))
+    with pytest.raises(ArtifactError, match="format version 2, and this version of namegen reads up to 1"):
+        read_manifest(path)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """A file in the way, and a path that no folder can have."""
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("a\0b")):
+        with pytest.raises(OutputError, match="cannot be written"):
+            check_writable(folder)
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+
+
+def test_errors_are_one_printable_line() -> None:
+    """Escapes, line breaks and bidirectional overrides in a path or a name come out as escapes."""
+    text = str(NamegenError("what\x1b[31m", "a\nb\u202e", "Do"))
+    assert text == "a\\nb\\u202e: what\\x1b[31m. Do."
+    assert printable("é ok\t") == "é ok\\t"
