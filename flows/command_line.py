@@ -32,7 +32,7 @@ examples:
   python flows/generate.py --names my.txt --holdout 0   from your own list, all of it
 
 Logs and progress go to stderr. The evaluation goes to stdout and, as the last line, the data set's folder:
-  python -c "import polars; print(polars.read_parquet('outputs/names'))"
+  python -c "import polars; print(polars.read_parquet('outputs/names/**/*.parquet'))"
 
 The same arguments make the same bytes. Run again, the job finds that nothing is left to do; run again with a
 larger --count, it adds to what is there. It runs on the Prefect server of PREFECT_API_URL or of the active

@@ -42,7 +42,7 @@ from namegen.models import bigram, neural_bigram, uniform
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.sampling import sample, with_novelty
 from namegen.vocabulary import Vocabulary
-from parameters import Count, Device, Holdout, Model, Names, Order, Output, Seed, find_model
+from parameters import Count, Device, Holdout, Model, Names, Order, Output, Seed, described, find_model
 from progress import progress
 from temporary_server import TemporaryServer
 
@@ -69,6 +69,7 @@ class Made:
 
 
 @flow(name="generate", description="Learns from a list of names and makes new ones, with the probability of each.")
+@described
 def generate(
     count: Count = 100_000,
     seed: Seed = 42,
@@ -192,7 +193,7 @@ def publish(made: Made) -> None:
     lines = [
         f"**{made.written.rows:,} names** lie in `{made.names}`, drawn from the model in `{made.model.path}`.",
         "```python",
-        f'polars.read_parquet("{made.names.resolve().as_posix()}")',
+        f'polars.read_parquet("{made.names.resolve().as_posix()}/*.parquet")',
         "```",
         report.evaluation_markdown(evaluation),
     ]

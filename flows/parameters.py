@@ -5,15 +5,18 @@ The flow's signature and the command line are both made of them, so that Prefect
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
 from namegen.corpus import Corpus
 from namegen.model_folder import ModelFolder, model_folder
 from namegen.models import neural_bigram
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 Count = Annotated[int, Field(ge=1, le=2**63, description="how many names to make")]
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1, description="which stream of names: the same seed, the same names")]
@@ -41,6 +44,13 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "output": (Output, "outputs"),
     "device": (Device, "auto"),
 }
+
+
+def described(function: F) -> F:
+    """`function` with the parameters' meaning in its docstring, from which Prefect's interface takes it."""
+    lines = [f"    {name}: {kind.__metadata__[0].description}" for name, (kind, _) in PARAMETERS.items()]
+    function.__doc__ = "\n".join([str(function.__doc__), "", "Args:", *lines])
+    return function
 
 
 def find_model(corpus: Corpus, model: str, holdout: float, order: int, output: str) -> ModelFolder:

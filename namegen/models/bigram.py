@@ -6,10 +6,13 @@ one name in about 32,000 is empty.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from namegen.ngrams import NgramCounts
+if TYPE_CHECKING:
+    from namegen.ngrams import NgramCounts
 
 SMOOTHING = 1  # "The more you add, the more uniform your distribution will be."
 

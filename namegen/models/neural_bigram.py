@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from namegen.ngrams import NgramCounts
+if TYPE_CHECKING:
+    from namegen.ngrams import NgramCounts
 
 
 @dataclass(frozen=True)

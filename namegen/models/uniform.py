@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from namegen.ngrams import NgramCounts
+if TYPE_CHECKING:
+    from namegen.ngrams import NgramCounts
 
 
 def fit(counts: NgramCounts) -> NDArray[np.float64]:

@@ -1,0 +1,350 @@
+"""The real command in a fresh process, and every way to use it wrongly."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import command_line
+import namegen
+import progress
+from conftest import NAMES, ROOT
+from parameters import PARAMETERS
+
+COMMAND = [sys.executable, "flows/generate.py"]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with a fresh Prefect, and without a server to talk to."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**kept, "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect"))}
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outputs")
+
+
+def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def processes_of(environment: dict[str, str]) -> list[str]:
+    """The command lines of all processes that run with this environment's Prefect."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if environment["PREFECT_HOME"].encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # it ended while we looked
+            continue
+    return found
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def first(environment: dict[str, str], output: Path) -> subprocess.CompletedProcess[str]:
+    """The first run of all, on a fresh Prefect database."""
+    return run(environment, "--count", 5000, "--output", output)
+
+
+def test_the_command(first: subprocess.CompletedProcess[str]) -> None:
+    """Exit 0; the evaluation and the folder on stdout, plain lines on stderr."""
+    assert first.returncode == 0, first.stderr
+    lines = first.stdout.splitlines()
+    assert lines[0].startswith("NLL in nats")
+    folder = Path(lines[-1])
+    assert pl.read_parquet(folder / "*.parquet").height == 5000
+    assert namegen.verify(folder) == []
+    assert "32,257 names" in first.stderr
+    assert "Traceback" not in first.stderr
+    assert "ERROR" not in first.stderr
+    assert "\x1b" not in first.stderr
+
+
+@needs_proc
+@pytest.mark.usefixtures("first")
+def test_the_temporary_server_ends_with_the_command(environment: dict[str, str]) -> None:
+    assert wait_until(lambda: not processes_of(environment), 5)
+
+
+@pytest.mark.usefixtures("first")
+def test_the_second_time_nothing_is_done(environment: dict[str, str], output: Path) -> None:
+    """The same command again says so, and touches no file."""
+    before = {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()}
+    again = run(environment, "--count", 5000, "--output", output)
+    assert again.returncode == 0, again.stderr
+    assert "Nothing to do" in again.stderr
+    assert "train" not in [line.split()[0] for line in again.stderr.splitlines() if line]
+    assert {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()} == before
+
+
+@needs_proc
+@pytest.mark.usefixtures("first")
+def test_kill_9_leaves_no_server_and_only_whole_parts(
+    environment: dict[str, str], output: Path, tmp_path: Path
+) -> None:
+    """Killed while it writes, it leaves parts that can be read, and no process."""
+    shutil.copytree(output / "models", tmp_path / "models")
+    command = [*COMMAND, "--count", "100000000", "--output", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        assert wait_until(lambda: any(tmp_path.rglob("part-000001.parquet")), 60)
+        assert any("temporary_server" in line for line in processes_of(environment))
+        process.send_signal(signal.SIGKILL)
+    assert wait_until(lambda: not processes_of(environment), 5), processes_of(environment)
+    parts = sorted(tmp_path.rglob("*.parquet"))
+    parts = [part for part in parts if part.name.startswith("part-")]
+    assert [pl.read_parquet(part)["index"][0] for part in parts] == [k * 2**20 for k in range(len(parts))]
+    assert not list(tmp_path.rglob("_manifest.json"))
+
+
+@pytest.fixture
+def server(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
+    """A real `prefect server start`, on a database that is already there."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    own = {**environment, "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+    url = f"http://127.0.0.1:{port}/api"
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5) as response:  # noqa: S310 - our own server
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    log = (tmp_path / "server.log").open("w")
+    with log, subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True) as process:
+        assert wait_until(answers, 120), (tmp_path / "server.log").read_text()
+        yield url
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def post(url: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    request = urllib.request.Request(  # noqa: S310 - our own server
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        return json.load(response)
+
+
+@pytest.mark.usefixtures("first")
+def test_on_a_real_server(environment: dict[str, str], server: str, output: Path) -> None:
+    """With PREFECT_API_URL set the run, its tasks, logs and artifacts are on that server, and no other starts."""
+    done = run({**environment, "PREFECT_API_URL": server}, "--count", 6000, "--output", output)
+    assert done.returncode == 0, done.stderr
+    newest = {"sort": "EXPECTED_START_TIME_DESC", "limit": 1}
+    (flow_run,) = post(f"{server}/flow_runs/filter", newest)
+    assert flow_run["state"]["type"] == "COMPLETED"
+    assert flow_run["parameters"]["count"] == 6000
+    of_run = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
+    assert wait_until(lambda: len(post(f"{server}/task_runs/filter", of_run)) == 3, 20)
+    tasks = post(f"{server}/task_runs/filter", of_run)
+    assert {task["name"].rpartition("-")[0] for task in tasks} == {"ingest", "sample", "publish"}
+    artifacts = post(f"{server}/artifacts/filter", of_run)
+    assert {artifact["key"] for artifact in artifacts} == {"evaluation", "data-set"}
+    logs = post(f"{server}/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}, "limit": 200})
+    assert any("32,257 names" in line["message"] for line in logs)
+
+
+def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every parameter with its meaning and default, examples, what is printed, and the exit codes."""
+    with pytest.raises(SystemExit) as caught:
+        command_line.parse(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for name, (_, default) in PARAMETERS.items():
+        assert f"--{name} " in text
+        assert f"(default: {default})" in " ".join(text.split())
+    for word in ("examples:", "exit status:", "stderr", "PREFECT_API_URL", "read_parquet", "{bigram,neural-bigram}"):
+        assert word in text
+
+
+def test_defaults_are_those_of_the_flow() -> None:
+    assert command_line.parse([]) == {name: default for name, (_, default) in PARAMETERS.items()}
+
+
+def test_arguments_have_their_types() -> None:
+    parsed = command_line.parse(["--count", "7", "--seed", str(2**64 - 1), "--holdout", "0", "--model", "bigram"])
+    assert (parsed["count"], parsed["seed"], parsed["holdout"]) == (7, 2**64 - 1, 0.0)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr with which the arguments are refused, with exit code 2."""
+    with pytest.raises(SystemExit) as caught:
+        command_line.begin([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err[:-1].isprintable()
+    return err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--count", "0"], ["--count", "greater than or equal to 1", "'0'"]),
+        (["--count", "-5"], ["--count", "greater than or equal to 1"]),
+        (["--count", "many"], ["--count", "integer", "'many'"]),
+        (["--count", "1.5"], ["--count", "integer"]),
+        (["--count", str(2**63 + 1)], ["--count", "less than or equal to"]),
+        (["--seed", "-1"], ["--seed", "greater than or equal to 0"]),
+        (["--seed", str(2**64)], ["--seed", "less than or equal to 18446744073709551615"]),
+        (["--seed", "x\x1b[31m"], ["--seed", "integer"]),
+        (["--model", "gpt"], ["--model", "'bigram' or 'neural-bigram'"]),
+        (["--device", "tpu"], ["--device", "'auto', 'cpu', 'cuda' or 'mps'"]),
+        (["--holdout", "1"], ["--holdout", "less than 1"]),
+        (["--holdout", "nan"], ["--holdout"]),
+        (["--order", "1"], ["--order", "greater than or equal to 2"]),
+        (["--names", ""], ["--names"]),
+        (["--coutn", "7"], ["--coutn", "--help"]),
+        (["names.txt"], ["names.txt", "--help"]),
+        (["--count"], ["--count", "--help"]),
+    ],
+)
+def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]) -> None:
+    """Exit 2 and one line that names the argument and the rule."""
+    line = refusal(capsys, *arguments)
+    assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (None, ["no such file"]),
+        (b"", ["no names"]),
+        (b"emma\n\xff\n", ["line 2", "byte 1", "not UTF-8"]),
+        (b"emma\nz\x1b[31moe\n", ["line 2", "U+001B"]),
+        (b"emma\nst. john\n", ["line 2", "'.'"]),
+        (b"a" * 65, ["line 1", "65 characters"]),
+        ("\n".join(chr(0x4E00 + i) for i in range(256)).encode(), ["line 256", "256 different characters"]),
+        (b"emma\nava\nzoe\n", ["3 names are too few", "holdout of 0"]),
+    ],
+)
+def test_names_that_cannot_be_used(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: bytes | None, words: list[str]
+) -> None:
+    """Exit 2 and one line with file, line and remedy; nothing is made."""
+    path = tmp_path / "names.txt"
+    if data is not None:
+        path.write_bytes(data)
+    line = refusal(capsys, "--names", path, "--output", tmp_path / "out")
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_as_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "is a folder" in refusal(capsys, "--names", tmp_path)
+
+
+def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "cannot be written" in refusal(capsys, "--names", NAMES, "--output", "/dev/null/x")
+
+
+def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """No machine has both CUDA and MPS."""
+    import torch
+
+    absent = "mps" if torch.cuda.is_available() else "cuda"
+    assert f"device '{absent}' is not there" in refusal(capsys, "--names", NAMES, "--device", absent)
+
+
+@pytest.mark.usefixtures("first")
+@pytest.mark.parametrize("damage", ["cut", "flip", "newer", "missing", "table", "manifest", "data set"])
+def test_what_lies_there_is_damaged(
+    capsys: pytest.CaptureFixture[str], output: Path, tmp_path: Path, damage: str
+) -> None:
+    """A model or manifest that is cut short, altered, gone, or of a newer version: exit 2, nothing touched."""
+    shutil.copytree(output, tmp_path, dirs_exist_ok=True)
+    (file,) = tmp_path.glob("models/*/automaton.safetensors")
+    data = file.read_bytes()
+    word = "Remove"
+    if damage == "cut":
+        file.write_bytes(data[:-1])
+    elif damage == "flip":
+        file.write_bytes(data[:-9] + bytes([data[-9] ^ 4]) + data[-8:])
+    elif damage == "newer":
+        file.write_bytes(data.replace(b'\\"format_version\\": 1', b'\\"format_version\\": 2'))
+        assert file.read_bytes() != data
+        word = "Upgrade"
+    elif damage == "missing":
+        file.unlink()
+    elif damage == "table":
+        file.with_name("bigrams.parquet").write_bytes(b"")
+    elif damage == "manifest":
+        file.with_name("manifest.json").write_text("{")
+    else:
+        (manifest,) = tmp_path.rglob("_manifest.json")
+        manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
+        word = "Upgrade"
+    before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
+    line = refusal(capsys, "--names", NAMES, "--output", tmp_path)
+    assert str(tmp_path) in line
+    assert word in line or damage == "missing"
+    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
+
+
+def test_refusals_of_a_fresh_process(environment: dict[str, str], tmp_path: Path) -> None:
+    """The real command answers bad input with exit 2, one line, and no server."""
+    done = run(environment, "--names", tmp_path / "none.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "no such file" in done.stderr
+
+
+def test_progress_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quiet lines, one every few seconds."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    lines: list[str] = []
+    with progress.progress(2000, "Sampling", lines.append) as advance:
+        advance(500)
+    assert lines == []
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    with progress.progress(2000, "Sampling", lines.append) as advance:
+        advance(500)
+        advance(1000)
+    assert lines == ["Sampling: 500 of 2,000", "Sampling: 1,500 of 2,000"]
+
+
+def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar with the count, which is gone at the end."""
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with progress.progress(2000, "Sampling", pytest.fail) as advance:
+            advance(1500)
+            time.sleep(0.3)
+        terminal.flush()
+        text = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "Sampling" in text
+    assert "1500/2000" in text
