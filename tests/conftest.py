@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from prefect.testing.utilities import prefect_test_harness
 
+from generate import Made, generate
 from namegen.automaton import Automaton, quantise
 from namegen.corpus import Corpus, read_corpus
 from namegen.models import bigram
@@ -32,6 +35,19 @@ def makemore() -> Corpus:
     if not path:
         pytest.skip("set NAMEGEN_MAKEMORE_NAMES to the notebook's names.txt to run this test")
     return read_corpus(path)
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A Prefect server for flows that run in this process."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def made(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Made:  # noqa: ARG001 - only has to be there
+    """A run of the flow with 20,000 names and otherwise the defaults."""
+    return generate(count=20_000, names=str(NAMES), output=str(tmp_path_factory.mktemp("made")))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -18,7 +17,6 @@ import pytest
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ParameterTypeError
-from prefect.testing.utilities import prefect_test_harness
 
 import generate as script
 import namegen
@@ -28,21 +26,13 @@ from namegen.corpus import Corpus
 from namegen.ngrams import read_parquet
 from parameters import PARAMETERS
 
-
-@pytest.fixture(scope="module", autouse=True)
-def prefect() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-@pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("outputs")
-
-
-@pytest.fixture(scope="module")
-def made(output: Path) -> Made:
-    return generate(count=20_000, names=str(NAMES), output=str(output))
+@pytest.fixture
+def output(made: Made) -> Path:
+    """The output folder of `made`."""
+    return made.model.path.parents[1]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
