@@ -62,7 +62,7 @@ def test_reference_figures_of_the_makemore_list(makemore: Corpus) -> None:
     assert figures["dev", "all"]["nll"] == pytest.approx(2.453, abs=1e-3)
     assert figures["test", "all"]["nll"] == pytest.approx(2.458, abs=1e-3)
     for part in ("dev", "test"):
-        assert 0.12 < figures[part, "seen"]["names"] / figures[part, "all"]["names"] < 0.13
+        assert 0.12 < figures[part, "seen"]["names"] / figures[part, "all"]["names"] < 0.135
 
 
 @given(some_names(min_size=2))
