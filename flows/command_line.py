@@ -77,7 +77,8 @@ def parse(argv: list[str]) -> dict[str, Any]:
         try:
             parameters[name] = adapters[name].validate_python(value)
         except ValidationError as error:
-            fail(f"argument --{name}: {error.errors()[0]['msg']}, not {value!r}")
+            rule = error.errors()[0]["msg"].partition(", unable")[0].removeprefix("Input ")
+            fail(f"argument --{name}: {value!r} {rule}")
     return parameters
 
 

@@ -130,6 +130,8 @@ def train(counts: NgramCounts, device: str) -> Fitted:
     seconds = time.perf_counter() - started
     training = pl.DataFrame(curve, {"step": pl.Int64, "loss": pl.Float64}, orient="row")
     training = training.select(pl.lit("neural-bigram").alias("model"), "step", "loss")
+    if curve[-1][1] > curve[0][1]:
+        get_run_logger().warning("The network's loss rose: there are too few names for its settings")
     get_run_logger().info("Trained on %s in %.2f s: loss %.4f -> %.4f", device, seconds, curve[0][1], curve[-1][1])
     return Fitted(tables, training, device, seconds)
 
@@ -174,10 +176,20 @@ def sample_names(folder: ModelFolder, corpus: Corpus, count: int, seed: int, out
 
         configuration = {"model": folder.path.name, **folder.configuration}
         written = write_dataset(target, count, stream, make_rows, configuration, advance)
+    for name in written.mended:
+        log.warning("%s was not as the manifest has it, and was made again", target / name)
+    for name in written.removed:
+        log.warning("%s was no part of the data set, and was removed", target / name)
     if written.made:
         log.info("Wrote %s of %s parts in %s", written.made, written.made + written.kept, target)
     else:
         log.info("Nothing to do: %s holds %s names already", target, f"{written.rows:,}")
+    if written.rows > count:
+        log.info(
+            "It keeps the %s names that were asked for before; the first %s are the same",
+            f"{written.rows:,}",
+            f"{count:,}",
+        )
     return written
 
 
@@ -225,7 +237,7 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None) -> int:
         print(f"generate.py: failed: {printable(str(error))}", file=sys.stderr)
         return 1
     print(report.evaluation_text(made.model.evaluation()))
-    print(f"\n{made.names}")
+    print(f"\n{made.model.path}\n{made.names}")
     return 0
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from namegen.errors import ArtifactError, ModelError
 from namegen.logarithm import ln
@@ -42,7 +42,7 @@ TOTAL = 2**32  # what the weights of a row sum to
 _ARRAYS = ("weights", "successor")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Automaton:
     """A probabilistic automaton over S states and V symbols; a name is a walk from state 0 to the boundary.
 
@@ -88,12 +88,17 @@ class Automaton:
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
-    def score(self, names: Sequence[str]) -> NDArray[np.float64]:
+    def __repr__(self) -> str:
+        symbols = len(self.vocabulary)
+        return f"Automaton(order={self.order}, states={self.states:,}, symbols={symbols}, sha256={self.sha256[:12]}...)"
+
+    def score(self, names: str | Sequence[str]) -> NDArray[np.float64]:
         """The log-probability of each name in nats, float64[len(names)]; for a sampled name, exactly its log_prob.
 
         Names are taken as they stand (a corpus is NFC-normalised). -inf for a name with a character outside the
         vocabulary or with more than 64 characters.
         """
+        names = [names] if isinstance(names, str) else names
         return walk(names, self.vocabulary, self.successor, self.log_probabilities)
 
     def sample(self, count: int = 10, seed: int = 42, first: int = 0) -> pl.DataFrame:
@@ -124,7 +129,9 @@ class Automaton:
         arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "successor": self.successor}
         # one entry: safetensors writes several in an order that changes from run to run
         one = {"namegen": json.dumps(metadata)}
-        write_atomically(path, lambda temporary: save_file(arrays, temporary, one))
+        # not save_file: its file can be read by its owner only
+        contents = save(arrays, one)
+        write_atomically(path, lambda temporary: temporary.write_bytes(contents))
 
 
 def load(path: Path | str) -> Automaton:

@@ -105,7 +105,7 @@ def split(corpus: Corpus, holdout: float = 0.2) -> Split:
     if not (parts.train and parts.dev and parts.test):
         raise CorpusError(
             f"{len(names)} names are too few to hold out {holdout:g} of them for dev and test",
-            remedy="Add names, or train on all of them with a holdout of 0",
+            remedy="Add names, or train on all of them with --holdout 0",
         )
     return parts
 
@@ -120,7 +120,7 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise CorpusError(
-            "there is no such file", str(path), "Name a text file with one name a line, such as data/names.txt"
+            "there is no such file", str(path), "Name a text file with one name a line; paths start from this folder"
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)

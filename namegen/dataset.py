@@ -2,9 +2,9 @@
 
     <output>/names/model=<model>-<id>/seed=<seed>/part-000000.parquet ... and _manifest.json
 
-Part k holds rows [k * 2^20, (k+1) * 2^20); only the last is shorter. A part says in its footer which rows of which
-stream it holds, so a job that died is taken up where it stopped. The manifest, written last, is what makes the
-parts a data set. Its name begins with "_", so that readers of the folder pass it over.
+Part k holds rows [k * 2^20, (k+1) * 2^20); only the last is shorter. The manifest vouches for parts by their SHA-256,
+and is what makes them a data set; it is written behind them, at the end and every few seconds, so that a job that
+died is taken up where it stopped. Its name begins with "_", so that readers of the folder pass it over.
 
 Unlike `sampling`, this module knows nothing of names: rows come from a function that makes any range of them.
 """
@@ -12,9 +12,11 @@ Unlike `sampling`, this module knows nothing of names: rows come from a function
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +29,25 @@ if TYPE_CHECKING:
 MANIFEST = "_manifest.json"
 PART_ROWS = 2**20
 ROW_GROUP_ROWS = 2**17
-_IDENTITY = b"namegen"  # the footer's key for which rows of which stream a part holds
+MANIFEST_SECONDS = 10.0  # how much work a job that dies may lose, but for the part in hand
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a call of `write_dataset` came to: rows in the data set, parts that were kept and that were made."""
+    """What a call of `write_dataset` came to.
+
+    Args:
+        rows: in the data set.
+        kept, made: parts that were there and right, and parts that were made.
+        mended: of the parts made, those that were there and not as the manifest has them.
+        removed: files of parts behind the last, which no manifest knew.
+    """
 
     rows: int
     kept: int
     made: int
+    mended: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 def dataset_folder(output: Path, model: str, seed: int) -> Path:
@@ -73,25 +84,10 @@ def write_dataset(
     _check_stream(manifest, stream, folder)
     listed = {part["file"]: part for part in manifest["parts"]} if manifest else {}
     count = max(count, sum(part["rows"] for part in listed.values()))  # what was asked for before stays
-    parts, kept = [], 0
-    for number, first in enumerate(range(0, count, PART_ROWS)):
-        path, rows = folder / f"part-{number:06d}.parquet", min(PART_ROWS, count - first)
-        identity = {**stream, "first": first, "rows": rows}
-        sha256 = _sha256_of_part(path, identity, listed.get(path.name))
-        if sha256 is None:
-            table = make_rows(first, rows)
-            write_atomically(path, lambda temporary: _write_part(temporary, table, identity))  # noqa: B023 - used at once
-            sha256 = sha256_of(path)
-        else:
-            on_kept(rows)
-            kept += 1
-        parts.append({"file": path.name, "first": first, "rows": rows, "sha256": sha256})
-    for file in sorted(folder.glob("part-*.parquet")):
-        if file.name not in {part["file"] for part in parts}:
-            file.unlink()  # of a longer job that died: nothing vouches for it
-    if kept < len(parts) or not manifest:
+
+    def vouch_for(parts: list[dict[str, Any]]) -> None:
         contents = {
-            "rows": count,
+            "rows": sum(part["rows"] for part in parts),
             "stream": stream,
             "configuration": configuration,
             "parts": parts,
@@ -99,37 +95,61 @@ def write_dataset(
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         write_manifest(folder / MANIFEST, contents)
-    return Written(count, kept, len(parts) - kept)
+
+    parts: list[dict[str, Any]] = []
+    mended, kept, vouched_at = [], 0, time.monotonic()
+    for number, first in enumerate(range(0, count, PART_ROWS)):
+        path, rows = folder / f"part-{number:06d}.parquet", min(PART_ROWS, count - first)
+        known = listed.get(path.name)
+        if known and known["rows"] == rows and _is_as_listed(path, known):
+            parts.append(known)
+            on_kept(rows)
+            kept += 1
+            continue
+        if known and known["rows"] == rows:
+            mended.append(path.name)
+        write_atomically(path, partial(_write_part, table=make_rows(first, rows), identity={**stream, "first": first}))
+        parts.append({"file": path.name, "first": first, "rows": rows, "sha256": sha256_of(path)})
+        if time.monotonic() - vouched_at > MANIFEST_SECONDS:
+            vouch_for(parts)
+            vouched_at = time.monotonic()
+    removed = [file for file in sorted(folder.glob("part-*.parquet")) if file.name not in {p["file"] for p in parts}]
+    for file in removed:  # of a longer job that died: nothing vouches for it, and readers would take it for a part
+        file.unlink()
+    if kept < len(parts):
+        vouch_for(parts)
+    return Written(count, kept, len(parts) - kept, tuple(mended), tuple(file.name for file in removed))
 
 
 def verify(folder: Path | str) -> list[str]:
     """What is wrong with a data set, a line each; empty where nothing is.
 
-    Checks that the manifest is there, that every part it lists has its rows and its SHA-256, that the parts cover
-    the rows without a gap, and that no other part lies in the folder.
+    Checks that the manifest is there, that every part it lists has its SHA-256, that the parts cover the rows
+    without a gap, and that no other file that a reader would take for a part lies in the folder.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        return [f"{folder}: there is no such folder. Name one that the job printed, such as outputs/names/..."]
     try:
         manifest = read_dataset_manifest(folder)
     except ArtifactError as error:
         return [str(error)]
     if manifest is None:
-        return [f"{folder / MANIFEST}: is missing: the job that writes it has not finished. Run it again."]
+        return [f"{folder / MANIFEST}: is missing. Run the job again, unless this is not a data set's folder."]
     problems, first = [], 0
     for part in manifest["parts"]:
         path = folder / Path(part["file"]).name
-        identity = {**manifest["stream"], "first": part["first"], "rows": part["rows"]}
         if part["first"] != first:
             problems.append(f"{path}: starts at row {part['first']}, not {first}.")
         if not path.is_file():
             problems.append(f"{path}: is missing. Run the job again.")
-        elif _sha256_of_part(path, identity, part) is None:
+        elif not _is_as_listed(path, part):
             problems.append(f"{path}: was altered: it does not fit the manifest. Run the job again.")
         first = part["first"] + part["rows"]
     if first != manifest["rows"]:
         problems.append(f"{folder / MANIFEST}: says {manifest['rows']} rows, and its parts have {first}.")
     listed = {part["file"] for part in manifest["parts"]}
-    strays = (file for file in sorted(folder.glob("*.parquet")) if file.name not in listed)
+    strays = (f for f in sorted(folder.iterdir()) if f.name not in listed and not f.name.startswith(("_", ".")))
     return problems + [f"{file}: is none of the data set's parts. Remove it." for file in strays]
 
 
@@ -142,29 +162,12 @@ def _check_stream(manifest: dict[str, Any] | None, stream: dict[str, Any], folde
         )
 
 
-def _sha256_of_part(path: Path, identity: dict[str, Any], listed: dict[str, Any] | None) -> str | None:
-    """The SHA-256 of a part that holds exactly the rows of `identity` and is as `listed`, if it is; else None."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        return None
-    try:
-        metadata = pq.read_metadata(path)
-    except (OSError, pa.ArrowException):
-        return None
-    if metadata.num_rows != identity["rows"] or (metadata.metadata or {}).get(_IDENTITY) != _encode(identity):
-        return None
-    sha256 = sha256_of(path)
-    return sha256 if listed is None or listed["sha256"] == sha256 else None
+def _is_as_listed(path: Path, listed: dict[str, Any]) -> bool:
+    return path.is_file() and sha256_of(path) == listed["sha256"]
 
 
 def _write_part(path: Path, table: pa.Table, identity: dict[str, Any]) -> None:
-    import pyarrow.parquet as pq
+    import pyarrow.parquet as pq  # not needed to find that nothing is left to do
 
-    table = table.replace_schema_metadata({_IDENTITY: _encode(identity)})
+    table = table.replace_schema_metadata({"namegen": json.dumps(identity)})
     pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
-
-
-def _encode(identity: dict[str, Any]) -> bytes:
-    return json.dumps(identity, sort_keys=True).encode()

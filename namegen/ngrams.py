@@ -25,7 +25,7 @@ from namegen.vocabulary import MAX_LENGTH, Vocabulary
 MAX_ORDER = MAX_LENGTH + 2  # with it the longest context is the whole of `.name`
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NgramCounts:
     """The n-gram counts of a list of names, for n = 2 to `order`; S contexts, V symbols, E entries.
 
@@ -54,6 +54,9 @@ class NgramCounts:
     symbol: NDArray[np.uint8]
     count: NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        return f"NgramCounts(order={self.order}, states={self.states:,}, symbols={len(self.vocabulary)})"
+
     @property
     def states(self) -> int:
         """S, the number of contexts."""
@@ -80,6 +83,31 @@ class NgramCounts:
                 longer = np.arange(self.first_state[k], self.first_state[k + 1], dtype=np.int32)
                 table[self.prefix[longer], self.last[longer]] = longer
         table[:, 0] = 0
+        return table
+
+    @cached_property
+    def is_start(self) -> NDArray[np.bool_]:
+        """bool[S]: whether the context begins with the boundary, and so with the name."""
+        table = np.zeros(self.states, bool)
+        table[0] = True
+        for k in range(2, self.order):
+            here = slice(self.first_state[k - 1], self.first_state[k])
+            table[here] = table[self.prefix[here]]
+        return table
+
+    @cached_property
+    def adjusted_counts(self) -> NDArray[np.int64]:
+        """int64[S, V]: the counts of the contexts that no longer one stands behind; else continuation counts.
+
+        A continuation count is after how many different symbols (context, symbol) occurred. It says how likely the
+        symbol is where the longer context is new, which is when a shorter one is asked (Kneser & Ney 1995). The
+        longest contexts, and those that begin with the boundary, cannot be made longer, and keep their counts.
+        """
+        whole = self.is_start.copy()
+        whole[self.first_state[self.order - 2] :] = True
+        table = np.where(whole[:, None], self.counts, 0)
+        longer = self.backoff[self.state] >= 0
+        np.add.at(table, (self.backoff[self.state[longer]], self.symbol[longer]), 1)
         return table
 
     def lower(self, order: int) -> NgramCounts:

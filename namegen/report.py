@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import polars as pl
 
 COLUMNS = {  # title: (split, subset)
@@ -23,9 +26,15 @@ def evaluation_rows(evaluation: pl.DataFrame) -> list[list[str]]:
     rows = [["model", *columns, f"{judged} perplexity"]]
     for model in models:
         found = [cells.get((model, *key)) for key in columns.values()]
-        nll = [f"{r['nll']:.4f} ± {r['standard_error']:.4f}" if r else "" for r in found]
+        nll = [_nll(r) if r else "" for r in found]
         rows.append([model, *nll, f"{cells[model, judged, 'all']['perplexity']:.2f}"])
     return rows
+
+
+def _nll(row: dict[str, Any]) -> str:
+    if math.isnan(row["standard_error"]):  # of a single name
+        return f"{row['nll']:.4f}"
+    return f"{row['nll']:.4f} ± {row['standard_error']:.4f}"
 
 
 def evaluation_text(evaluation: pl.DataFrame) -> str:

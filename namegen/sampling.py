@@ -41,8 +41,10 @@ def sample_batches(
     """
     if not 0 <= seed <= MAX_SEED:
         raise SettingError(f"seed {seed} is not in 0 .. 2^64-1", remedy="Choose another")
-    if first < 0 or count < 0 or first + count - 1 > MAX_INDEX:
-        raise SettingError(f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose fewer")
+    if count < 0:
+        raise SettingError(f"count {count} is negative")
+    if first < 0 or first + count - 1 > MAX_INDEX:
+        raise SettingError(f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose others")
     from namegen.torch_sampler import TorchSampler  # torch is slow to import, and known only to the sampler
 
     sampler = TorchSampler(automaton, device)

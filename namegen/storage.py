@@ -19,7 +19,7 @@ from namegen.errors import ArtifactError, OutputError
 FORMAT_VERSION = 1  # of the manifests and of what they describe
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a temporary path beside `path`, flushes the file to disk, and renames it to `path`.
 
     A reader sees the old file or the new one, never a part of either. On any failure the temporary file is removed.

@@ -85,24 +85,49 @@ def test_more_later_is_as_many_at_once(tmp_path: Path) -> None:
     assert verify(tmp_path / "grown") == []
 
 
-def test_a_run_that_died_is_taken_up(tmp_path: Path) -> None:
-    """Parts that were finished before the manifest was written are kept."""
+def test_a_run_that_died_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manifest vouches for the parts that were finished, and they are kept; the end has the same bytes."""
+    monkeypatch.setattr(dataset, "MANIFEST_SECONDS", 0.0)
     make(tmp_path / "whole", 4000)
-    make(tmp_path / "died", 4000)
-    (tmp_path / "died" / "_manifest.json").unlink()
-    (tmp_path / "died" / "part-000002.parquet").unlink()
-    assert verify(tmp_path / "died")[0].startswith(str(tmp_path / "died" / "_manifest.json"))
-    assert make(tmp_path / "died", 4000)[1] == [(2000, 1000)]
-    assert contents(tmp_path / "died") == contents(tmp_path / "whole")
+
+    def dies(first: int, rows: int) -> pa.Table:
+        if first == 2000:
+            raise KeyboardInterrupt
+        return Maker()(first, rows)
+
+    died = tmp_path / "died"
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(died, 4000, STREAM, dies, {"model": "bigram-0"})
+    assert verify(died) == []
+    assert rows_of(died) == list(range(2000))
+    assert make(died, 4000) == (Written(4000, kept=2, made=2), [(2000, 1000), (3000, 1000)])
+    assert contents(died) == contents(tmp_path / "whole")
+
+
+def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path) -> None:
+    """Without its manifest a part may be anything, also a damaged one: it is not taken over."""
+    make(tmp_path, 2500)
+    before = contents(tmp_path)
+    part = tmp_path / "part-000001.parquet"
+    part.write_bytes(part.read_bytes().replace(b"PAR1", b"PAR2"))
+    (tmp_path / "_manifest.json").unlink()
+    assert "is missing" in verify(tmp_path)[0]
+    assert make(tmp_path, 2500)[0] == Written(2500, kept=0, made=3)
+    assert contents(tmp_path) == before
 
 
 def test_parts_of_a_longer_run_that_died_go(tmp_path: Path) -> None:
     """Nothing vouches for parts behind the manifest's: a reader of the folder would take them for the data set's."""
-    make(tmp_path, 4000)
+    make(tmp_path, 3000)
     (tmp_path / "_manifest.json").unlink()
-    assert make(tmp_path, 1500)[0] == Written(1500, kept=1, made=1)
+    assert make(tmp_path, 1500)[0] == Written(1500, kept=0, made=2, removed=("part-000002.parquet",))
     assert rows_of(tmp_path) == list(range(1500))
     assert verify(tmp_path) == []
+
+
+def test_what_is_no_data_set(tmp_path: Path) -> None:
+    assert "no such folder" in verify(tmp_path / "none")[0]
+    assert "unless this is not a data set's folder" in verify(tmp_path)[0]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "delete", "swap", "empty", "foreign", "stray"])
@@ -131,7 +156,8 @@ def test_damage_is_found_and_mended(tmp_path: Path, damage: str) -> None:
     problems = verify(tmp_path)
     assert len(problems) == (2 if damage == "swap" else 1)
     assert any(str(part) in problem for problem in problems)
-    make(tmp_path, 2500)
+    mended = make(tmp_path, 2500)[0].mended
+    assert mended == {"swap": (other.name, part.name), "stray": ()}.get(damage, (part.name,))
     assert contents(tmp_path) == before
 
 
@@ -145,7 +171,7 @@ def test_another_stream_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_failure_in_the_middle_leaves_whole_parts(tmp_path: Path) -> None:
-    """When making a part fails, those before it stay, there is no manifest, and the next run goes on."""
+    """When making a part fails, those before it are whole, nothing vouches for a data set, and a next run makes it."""
 
     def fails(first: int, rows: int) -> pa.Table:
         if first == 1000:
@@ -155,4 +181,5 @@ def test_a_failure_in_the_middle_leaves_whole_parts(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         write_dataset(tmp_path, 2500, STREAM, fails, {})
     assert [file.name for file in tmp_path.iterdir()] == ["part-000000.parquet"]
-    assert make(tmp_path, 2500)[1] == [(1000, 1000), (2000, 500)]
+    assert make(tmp_path, 2500)[0].rows == 2500
+    assert verify(tmp_path) == []

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -176,20 +175,6 @@ def test_the_api(automaton: Automaton) -> None:
     assert frame["name"].to_list() == ["sahndr", "zush", "juso"]
     assert frame["index"].to_list() == [1, 2, 3]
     assert automaton.sample(count=0).columns == ["index", "name", "log_prob"]
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("threads")
-def test_any_number_of_threads(automaton: Automaton, whole: pa.Table) -> None:
-    for number in (1, 2, 3):
-        torch.set_num_threads(number)
-        assert sample(automaton, 42, 0, 100_000).equals(whole.slice(0, 100_000).combine_chunks())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
