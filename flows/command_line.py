@@ -7,6 +7,7 @@ starts a server nor leaves a failed run behind. Then the temporary server is sta
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -107,6 +108,7 @@ def begin(argv: list[str]) -> tuple[dict[str, Any], TemporaryServer | None]:
         check(parameters)
     except NamegenError as error:
         fail(str(error))
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect would report its use; a batch job should not, unasked
     return parameters, None if os.environ.get("PREFECT_API_URL") else TemporaryServer()
 
 
@@ -119,6 +121,8 @@ def prefect_api(server: TemporaryServer | None) -> Iterator[None]:
     if server is None or PREFECT_API_URL.value():
         yield
         return
+    # Prefect says where in its interface to see the run, and this server has no interface.
+    logging.getLogger("prefect.flow_runs").addFilter(lambda record: not record.getMessage().startswith("View at "))
     # Nobody watches the heartbeats of a server that ends with the run, and waiting for the last takes a second.
     with temporary_settings({PREFECT_API_URL: server.url(), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield

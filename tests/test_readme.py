@@ -30,7 +30,7 @@ def beside_outputs(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_evaluation_is_that_of_a_run(made: Made) -> None:
     """The table on the first screen, to the last digit but for the largest difference, which is rounding."""
-    (table,) = blocks("text")
+    table = blocks("text")[0]
     printed = report.evaluation_text(made.model.evaluation())
     assert table.strip().rpartition("at most")[0] == printed.rpartition("at most")[0]
 
