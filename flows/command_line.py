@@ -39,7 +39,7 @@ The same arguments make the same bytes. Run again, the job finds that nothing is
 larger --count, it adds to what is there. It runs on the Prefect server of PREFECT_API_URL or of the active
 profile; without one, it starts a temporary server that ends with it.
 
-exit status: 0 done, 1 failed, 2 bad input or usage, with one line on stderr that says what to do
+exit status: 0 done, 1 failed, 2 bad input or usage, with one line on stderr that says what to do, 130 interrupted
 """
 
 
@@ -95,10 +95,12 @@ def check(parameters: dict[str, Any]) -> None:
     split(corpus, p["holdout"])
     if p["device"] != "auto":
         resolve_device(p["device"])
-    check_writable(Path(p["output"]))
+    for folder in ("models", "names"):
+        check_writable(Path(p["output"]) / folder)
     model = find_model(corpus, p["model"], p["holdout"], p["order"], p["output"])
-    model.is_finished()
-    read_dataset_manifest(dataset_folder(Path(p["output"]), model.path.name, p["seed"]))
+    if model.is_finished():
+        target = dataset_folder(Path(p["output"]), model.path.name, p["seed"])
+        read_dataset_manifest(target, model.automaton().stream(p["seed"]))
 
 
 def begin(argv: list[str]) -> tuple[dict[str, Any], TemporaryServer | None]:
@@ -109,20 +111,37 @@ def begin(argv: list[str]) -> tuple[dict[str, Any], TemporaryServer | None]:
     except NamegenError as error:
         fail(str(error))
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect would report its use; a batch job should not, unasked
-    return parameters, None if os.environ.get("PREFECT_API_URL") else TemporaryServer()
+    if os.environ.get("PREFECT_API_URL"):
+        return parameters, None
+    for name in ("NO_PROXY", "no_proxy"):  # a proxy could not reach a server of this machine
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
+    return parameters, TemporaryServer()
+
+
+def is_of_use(record: logging.LogRecord) -> bool:
+    """Takes the traceback from an error that says itself what to do; passes over a link that leads nowhere."""
+    if record.exc_info and isinstance(record.exc_info[1], NamegenError):
+        record.exc_info = None
+    # the temporary server has no interface in which to view a run
+    return not (record.getMessage().startswith("View at ") and not os.environ.get("PREFECT_API_URL"))
 
 
 @contextmanager
 def prefect_api(server: TemporaryServer | None) -> Iterator[None]:
     """Prefect on `server`, or on the one that Prefect is set up for, where there is one."""
+    from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(is_of_use)
     # A profile or a prefect.toml can name a server too, and only Prefect knows how to read them: by now it has.
     if server is None or PREFECT_API_URL.value():
+        with get_client(sync_client=True) as client:
+            if error := client.api_healthcheck():
+                remedy = "Start it, or unset PREFECT_API_URL to have a temporary one"
+                raise ConnectionError(f"the Prefect server at {client.api_url} does not answer ({error}). {remedy}.")
         yield
         return
-    # Prefect says where in its interface to see the run, and this server has no interface.
-    logging.getLogger("prefect.flow_runs").addFilter(lambda record: not record.getMessage().startswith("View at "))
     # Nobody watches the heartbeats of a server that ends with the run, and waiting for the last takes a second.
     with temporary_settings({PREFECT_API_URL: server.url(), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield

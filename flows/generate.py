@@ -16,6 +16,7 @@ if __name__ == "__main__":  # before the heavy imports, which the start of the s
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -31,7 +32,7 @@ from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from namegen import report
-from namegen.automaton import STREAM_VERSION, Automaton, quantise
+from namegen.automaton import Automaton, quantise
 from namegen.corpus import Corpus, Split, read_corpus, split
 from namegen.dataset import Written, dataset_folder, write_dataset
 from namegen.device import resolve_device
@@ -89,7 +90,7 @@ def generate(
         counts = count_contexts(whole(parts), corpus.vocabulary, order)
         fitted = train(counts, device)
         automata, evaluation = evaluate_models(fitted, counts, whole(parts))
-        save(folder, whole(corpus), counts, fitted, automata[model], evaluation)
+        save(folder, whole(corpus), counts, fitted, automata[model], evaluation, names)
     written = sample_names(folder, whole(corpus), count, seed, output, device)
     made = Made(folder, dataset_folder(Path(output), folder.path.name, seed), written)
     publish(made)
@@ -152,10 +153,11 @@ def save(
     fitted: Fitted,
     automaton: Automaton,
     evaluation: pl.DataFrame,
+    names: str,
 ) -> None:
     """Writes the model's folder."""
     bigrams = bigram_frame(corpus.names, counts, fitted.tables["bigram"])
-    notes = {"trained_on": fitted.device, "training_seconds": round(fitted.seconds, 3)}
+    notes = {"names": names, "trained_on": fitted.device, "training_seconds": round(fitted.seconds, 3)}
     folder.save(automaton, counts, bigrams, fitted.training, evaluation, notes)
     get_run_logger().info("Wrote %s", folder.path)
 
@@ -166,7 +168,6 @@ def sample_names(folder: ModelFolder, corpus: Corpus, count: int, seed: int, out
     log = get_run_logger()
     automaton = folder.automaton()
     target = dataset_folder(Path(output), folder.path.name, seed)
-    stream = {"automaton_sha256": automaton.sha256, "stream_version": STREAM_VERSION, "seed": seed}
     known = pa.array(corpus.names)
     with progress(count, "Sampling names", log.info) as advance:
 
@@ -175,7 +176,7 @@ def sample_names(folder: ModelFolder, corpus: Corpus, count: int, seed: int, out
             return with_novelty(sample(automaton, seed, first, rows, chosen, advance), known)
 
         configuration = {"model": folder.path.name, **folder.configuration}
-        written = write_dataset(target, count, stream, make_rows, configuration, advance)
+        written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, advance)
     for name in written.mended:
         log.warning("%s was not as the manifest has it, and was made again", target / name)
     for name in written.removed:
@@ -185,11 +186,7 @@ def sample_names(folder: ModelFolder, corpus: Corpus, count: int, seed: int, out
     else:
         log.info("Nothing to do: %s holds %s names already", target, f"{written.rows:,}")
     if written.rows > count:
-        log.info(
-            "It keeps the %s names that were asked for before; the first %s are the same",
-            f"{written.rows:,}",
-            f"{count:,}",
-        )
+        log.info("It keeps them all; the %s asked for are its first", f"{count:,}")
     return written
 
 
@@ -228,6 +225,10 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None) -> int:
     try:
         with prefect_api(server):
             made = generate(**parameters)
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal has no ±
+        print(report.evaluation_text(made.model.evaluation()))
+        print(f"\n{made.model.path}\n{made.names}", flush=True)
     except NamegenError as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -236,8 +237,6 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None) -> int:
     except OSError as error:  # a full disk, say; anything else is a bug, and shows where
         print(f"generate.py: failed: {printable(str(error))}", file=sys.stderr)
         return 1
-    print(report.evaluation_text(made.model.evaluation()))
-    print(f"\n{made.model.path}\n{made.names}")
     return 0
 
 

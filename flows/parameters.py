@@ -55,5 +55,6 @@ def described(function: F) -> F:
 
 def find_model(corpus: Corpus, model: str, holdout: float, order: int, output: str) -> ModelFolder:
     """Where the model of these parameters belongs, fitted or not."""
+    holdout = float(holdout) + 0.0  # 0, 0.0 and -0.0 are one setting, and JSON has three
     settings = {"holdout": holdout, "order": order, "neural_bigram": asdict(neural_bigram.NOTEBOOK)}
     return model_folder(Path(output), corpus, model, settings)

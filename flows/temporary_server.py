@@ -25,6 +25,8 @@ ENVIRONMENT = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
 }
+# What is meant for another server: nobody but this process can use this one, and it has no password.
+IGNORED = {"PREFECT_SERVER_API_AUTH_STRING"}
 
 
 class TemporaryServer:
@@ -35,7 +37,7 @@ class TemporaryServer:
             [sys.executable, str(Path(__file__).resolve())],
             stdin=subprocess.PIPE,  # the pipe that ties its life to ours
             stdout=subprocess.PIPE,
-            env={**os.environ, **ENVIRONMENT},
+            env={name: value for name, value in os.environ.items() if name not in IGNORED} | ENVIRONMENT,
             text=True,
             start_new_session=True,  # Ctrl-C is for the flow, which needs the server to say that it was cancelled
         )

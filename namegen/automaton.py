@@ -18,6 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,11 @@ class Automaton:
 
         from namegen.sampling import sample
 
-        return pl.DataFrame(pl.from_arrow(sample(self, seed, first, count)))
+        return pl.DataFrame(pl.from_arrow(sample(self, index(seed), index(first), index(count))))
+
+    def stream(self, seed: int) -> dict[str, Any]:
+        """What decides every name drawn with `seed`, as JSON has it."""
+        return {"automaton_sha256": self.sha256, "stream_version": STREAM_VERSION, "seed": seed}
 
     def save(self, path: Path) -> None:
         """Writes the artifact, whole or not at all."""
@@ -141,12 +146,13 @@ def load(path: Path | str) -> Automaton:
         ArtifactError: where the file is missing, cut short, altered, or of a newer version.
     """
     path = Path(path)
-    if path.is_dir():
-        path = path / "automaton.safetensors"
     where, remedy = str(path), "Remove the model's folder and run the job again to have it made anew"
-    if not path.is_file():
-        raise ArtifactError("there is no such file", where, "Name a model's folder, such as outputs/models/...")
     try:
+        if path.is_dir():
+            path = path / "automaton.safetensors"
+            where = str(path)
+        if not path.is_file():
+            raise ArtifactError("there is no such file", where, "Name a model's folder, such as outputs/models/...")
         with safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {})["namegen"])
             _check_versions(metadata, where)
@@ -154,7 +160,7 @@ def load(path: Path | str) -> Automaton:
         automaton = Automaton(Vocabulary(metadata["vocabulary"]), metadata["order"], **arrays)
         if not _is_sound(automaton) or automaton.sha256 != metadata["sha256"]:
             raise ArtifactError("was altered: its contents do not fit its checksum", where, remedy)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(f"is cut short or no automaton ({reason})", where, remedy) from None
     return automaton

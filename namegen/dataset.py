@@ -15,13 +15,14 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from namegen.errors import ArtifactError
-from namegen.storage import read_manifest, sha256_of, versions, write_atomically, write_manifest
+from namegen.storage import Manifest, read_manifest, sha256_of, write_atomically, write_manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +31,26 @@ MANIFEST = "_manifest.json"
 PART_ROWS = 2**20
 ROW_GROUP_ROWS = 2**17
 MANIFEST_SECONDS = 10.0  # how much work a job that dies may lose, but for the part in hand
+
+
+class Part(BaseModel):
+    """A part as the manifest vouches for it: rows `first` to `first + rows - 1`."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    file: str = Field(pattern=r"^part-[0-9]{6,}\.parquet$")  # a name in the folder, never a path out of it
+    first: int = Field(ge=0)
+    rows: int = Field(ge=1)
+    sha256: str
+
+
+class DatasetManifest(Manifest):
+    """What a data set holds; `stream` decides its rows, `configuration` says where they come from."""
+
+    rows: int = Field(ge=1)
+    stream: dict[str, Any]
+    configuration: dict[str, Any]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -55,9 +76,20 @@ def dataset_folder(output: Path, model: str, seed: int) -> Path:
     return output / "names" / f"model={model}" / f"seed={seed}"
 
 
-def read_dataset_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a data set, or None where there is none; ArtifactError where it is of a newer format."""
-    return read_manifest(folder / MANIFEST)
+def read_dataset_manifest(folder: Path, stream: dict[str, Any]) -> DatasetManifest | None:
+    """The manifest of the data set of a stream, or None where there is none.
+
+    Raises:
+        ArtifactError: where it is no manifest, of a newer format, or of another stream.
+    """
+    manifest = read_manifest(folder / MANIFEST, DatasetManifest)
+    if manifest and manifest.stream != stream:
+        raise ArtifactError(
+            f"holds the stream {manifest.stream}, and the job makes {stream}",
+            str(folder / MANIFEST),
+            "Remove the folder to have it made again, or name another output folder",
+        )
+    return manifest
 
 
 def write_dataset(
@@ -80,45 +112,37 @@ def write_dataset(
         ArtifactError: where the manifest is of another stream or a newer format.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = read_dataset_manifest(folder)
-    _check_stream(manifest, stream, folder)
-    listed = {part["file"]: part for part in manifest["parts"]} if manifest else {}
-    count = max(count, sum(part["rows"] for part in listed.values()))  # what was asked for before stays
+    manifest = read_dataset_manifest(folder, stream)
+    parts = {part.file: part for part in manifest.parts} if manifest else {}
+    count = max(count, sum(part.rows for part in parts.values()))  # what was asked for before stays
 
-    def vouch_for(parts: list[dict[str, Any]]) -> None:
-        contents = {
-            "rows": sum(part["rows"] for part in parts),
-            "stream": stream,
-            "configuration": configuration,
-            "parts": parts,
-            "versions": versions(),
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_manifest(folder / MANIFEST, contents)
+    def vouch() -> None:
+        rows = sum(part.rows for part in parts.values())
+        found = DatasetManifest(rows=rows, stream=stream, configuration=configuration, parts=tuple(parts.values()))
+        write_manifest(folder / MANIFEST, found)
 
-    parts: list[dict[str, Any]] = []
-    mended, kept, vouched_at = [], 0, time.monotonic()
+    mended, kept, made, vouched_at = [], 0, 0, time.monotonic()
     for number, first in enumerate(range(0, count, PART_ROWS)):
         path, rows = folder / f"part-{number:06d}.parquet", min(PART_ROWS, count - first)
-        known = listed.get(path.name)
-        if known and known["rows"] == rows and _is_as_listed(path, known):
-            parts.append(known)
-            on_kept(rows)
-            kept += 1
-            continue
-        if known and known["rows"] == rows:
+        known = parts.get(path.name)
+        if known and known.rows == rows:
+            if path.is_file() and sha256_of(path) == known.sha256:
+                on_kept(rows)
+                kept += 1
+                continue
             mended.append(path.name)
         write_atomically(path, partial(_write_part, table=make_rows(first, rows), identity={**stream, "first": first}))
-        parts.append({"file": path.name, "first": first, "rows": rows, "sha256": sha256_of(path)})
+        parts[path.name] = Part(file=path.name, first=first, rows=rows, sha256=sha256_of(path))
+        made += 1
         if time.monotonic() - vouched_at > MANIFEST_SECONDS:
-            vouch_for(parts)
+            vouch()
             vouched_at = time.monotonic()
-    removed = [file for file in sorted(folder.glob("part-*.parquet")) if file.name not in {p["file"] for p in parts}]
+    removed = [file for file in sorted(folder.glob("part-*.parquet")) if file.name not in parts]
     for file in removed:  # of a longer job that died: nothing vouches for it, and readers would take it for a part
         file.unlink()
-    if kept < len(parts):
-        vouch_for(parts)
-    return Written(count, kept, len(parts) - kept, tuple(mended), tuple(file.name for file in removed))
+    if made:
+        vouch()
+    return Written(count, kept, made, tuple(mended), tuple(file.name for file in removed))
 
 
 def verify(folder: Path | str) -> list[str]:
@@ -131,43 +155,32 @@ def verify(folder: Path | str) -> list[str]:
     if not folder.is_dir():
         return [f"{folder}: there is no such folder. Name one that the job printed, such as outputs/names/..."]
     try:
-        manifest = read_dataset_manifest(folder)
+        manifest = read_manifest(folder / MANIFEST, DatasetManifest)
     except ArtifactError as error:
         return [str(error)]
     if manifest is None:
         return [f"{folder / MANIFEST}: is missing. Run the job again, unless this is not a data set's folder."]
     problems, first = [], 0
-    for part in manifest["parts"]:
-        path = folder / Path(part["file"]).name
-        if part["first"] != first:
-            problems.append(f"{path}: starts at row {part['first']}, not {first}.")
-        if not path.is_file():
-            problems.append(f"{path}: is missing. Run the job again.")
-        elif not _is_as_listed(path, part):
-            problems.append(f"{path}: was altered: it does not fit the manifest. Run the job again.")
-        first = part["first"] + part["rows"]
-    if first != manifest["rows"]:
-        problems.append(f"{folder / MANIFEST}: says {manifest['rows']} rows, and its parts have {first}.")
-    listed = {part["file"] for part in manifest["parts"]}
+    for part in manifest.parts:
+        path = folder / part.file
+        if part.first != first:
+            problems.append(f"{path}: starts at row {part.first}, not {first}.")
+        first = part.first + part.rows
+        try:
+            if sha256_of(path) != part.sha256:
+                problems.append(f"{path}: was altered: it does not fit the manifest. Run the job again.")
+        except ArtifactError as error:
+            problems.append(f"{path}: {error.what}. Run the job again.")
+    if first != manifest.rows:
+        problems.append(f"{folder / MANIFEST}: says {manifest.rows} rows, and its parts have {first}.")
+    listed = {part.file for part in manifest.parts}
     strays = (f for f in sorted(folder.iterdir()) if f.name not in listed and not f.name.startswith(("_", ".")))
     return problems + [f"{file}: is none of the data set's parts. Remove it." for file in strays]
-
-
-def _check_stream(manifest: dict[str, Any] | None, stream: dict[str, Any], folder: Path) -> None:
-    if manifest and manifest.get("stream") != stream:
-        raise ArtifactError(
-            f"holds the stream {manifest.get('stream')}, and the job makes {stream}",
-            str(folder / MANIFEST),
-            "Remove the folder to have it made again, or name another output folder",
-        )
-
-
-def _is_as_listed(path: Path, listed: dict[str, Any]) -> bool:
-    return path.is_file() and sha256_of(path) == listed["sha256"]
 
 
 def _write_part(path: Path, table: pa.Table, identity: dict[str, Any]) -> None:
     import pyarrow.parquet as pq  # not needed to find that nothing is left to do
 
     table = table.replace_schema_metadata({"namegen": json.dumps(identity)})
-    pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    with path.open("wb") as file:  # Arrow, given a path, expands ~ in it
+        pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from namegen import automaton as automata
 from namegen.automaton import Automaton
 from namegen.corpus import Corpus
 from namegen.errors import ArtifactError
-from namegen.storage import read_manifest, sha256_of, versions, write_atomically, write_manifest
+from namegen.storage import Manifest, read_manifest, sha256_of, write_atomically, write_frame, write_manifest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 AUTOMATON = "automaton.safetensors"
+FILES = {AUTOMATON, "ngrams.parquet", "bigrams.parquet", "training.parquet", "evaluation.parquet"}
+
+
+class ModelManifest(Manifest):
+    """What a model's folder holds: `files` with their SHA-256, `configuration` what the id was made from."""
+
+    model: str
+    configuration: dict[str, Any]
+    automaton_sha256: str
+    files: dict[str, str]
+    notes: dict[str, Any]  # what changes nothing: the names' file, the device and the seconds of the training
 
 
 @dataclass(frozen=True)
@@ -43,17 +54,20 @@ class ModelFolder:
         """Whether the model is there, whole.
 
         Raises:
-            ArtifactError: where it was finished, and a file of it is gone or not as it was.
+            ArtifactError: where it was finished, and a file of it is gone, not as it was, or another model's.
         """
-        manifest = read_manifest(self.path / MANIFEST)
+        manifest = read_manifest(self.path / MANIFEST, ModelManifest)
         if manifest is None:
             return False
-        self.automaton()
-        for name, sha256 in manifest.get("files", {}).items():
-            file = self.path / Path(name).name
-            if not file.is_file() or sha256_of(file) != sha256:
-                what = "was altered: it does not fit its checksum" if file.is_file() else "is missing"
-                raise ArtifactError(what, str(file), f"Remove {self.path} and run the job again to have it made anew")
+        remedy = f"Remove {self.path} and run the job again to have it made anew"
+        sha256 = self.automaton().sha256  # says more of what is wrong with an automaton than a checksum does
+        if manifest.configuration != self.configuration or manifest.automaton_sha256 != sha256:
+            raise ArtifactError("is of another model than its folder", str(self.path / MANIFEST), remedy)
+        if set(manifest.files) != FILES:
+            raise ArtifactError(f"does not list the files {sorted(FILES)}", str(self.path / MANIFEST), remedy)
+        for name in sorted(FILES):
+            if sha256_of(self.path / name) != manifest.files[name]:
+                raise ArtifactError("was altered: it does not fit its checksum", str(self.path / name), remedy)
         return True
 
     def automaton(self) -> Automaton:
@@ -64,7 +78,7 @@ class ModelFolder:
         """The model's evaluation, next to the models it was compared with."""
         import polars as pl  # not needed to look whether a model is there
 
-        return pl.read_parquet(self.path / "evaluation.parquet")
+        return pl.read_parquet((self.path / "evaluation.parquet").read_bytes())
 
     def save(
         self,
@@ -75,22 +89,19 @@ class ModelFolder:
         evaluation: pl.DataFrame,
         notes: dict[str, Any],
     ) -> None:
-        """Writes the folder, the manifest last; `notes` go into it as they are."""
+        """Writes the folder, the manifest last."""
         self.path.mkdir(parents=True, exist_ok=True)
         automaton.save(self.path / AUTOMATON)
         write_atomically(self.path / "ngrams.parquet", counts.write_parquet)
         for name, frame in (("bigrams", bigrams), ("training", training), ("evaluation", evaluation)):
-            write_atomically(self.path / f"{name}.parquet", frame.write_parquet)
-        files = sorted(file for file in self.path.iterdir() if file.suffix in (".parquet", ".safetensors"))
-        manifest = {
-            "model": self.path.name,
-            "configuration": self.configuration,
-            "automaton_sha256": automaton.sha256,
-            "files": {file.name: sha256_of(file) for file in files},
-            "versions": versions(),
-            **notes,
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+            write_atomically(self.path / f"{name}.parquet", partial(write_frame, frame=frame))
+        manifest = ModelManifest(
+            model=self.path.name,
+            configuration=self.configuration,
+            automaton_sha256=automaton.sha256,
+            files={name: sha256_of(self.path / name) for name in sorted(FILES)},
+            notes=notes,
+        )
         write_manifest(self.path / MANIFEST, manifest)
 
 

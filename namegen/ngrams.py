@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from namegen.errors import ArtifactError, SettingError
+from namegen.storage import write_frame
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 MAX_ORDER = MAX_LENGTH + 2  # with it the longest context is the whole of `.name`
@@ -151,7 +153,7 @@ class NgramCounts:
     def write_parquet(self, path: Path) -> None:
         """Writes `to_frame` with the vocabulary and the order, from which `read_parquet` has the counts again."""
         metadata = {"namegen.vocabulary": self.vocabulary.symbols, "namegen.order": str(self.order)}
-        self.to_frame().write_parquet(path, metadata=metadata, mkdir=False)
+        write_frame(path, self.to_frame(), metadata)
 
 
 def count_ngrams(names: Sequence[str], vocabulary: Vocabulary, order: int) -> NgramCounts:
@@ -210,10 +212,10 @@ def read_parquet(path: Path) -> NgramCounts:
         ArtifactError: where the file is not one of those.
     """
     try:
-        metadata = pl.read_parquet_metadata(path)
+        data = path.read_bytes()  # polars, given a path, expands ~ and wildcards in it
+        metadata = pl.read_parquet_metadata(BytesIO(data))
         vocabulary, order = Vocabulary(metadata["namegen.vocabulary"]), int(metadata["namegen.order"])
-        frame = pl.read_parquet(path)
-        return _from_frame(frame, vocabulary, order)
+        return _from_frame(pl.read_parquet(data), vocabulary, order)
     except (OSError, KeyError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(f"is not a table of n-gram counts ({reason})", str(path), "Have it made again") from None

@@ -60,6 +60,10 @@ def test_behind_the_table_nobody_knows_models_or_torch(name: str) -> None:
     assert "torch" not in roots(PACKAGE / f"{name}.py")
 
 
+def test_the_torch_sampler_knows_no_model() -> None:
+    assert not any(module.startswith("namegen.models") for module in imports(PACKAGE / "torch_sampler.py"))
+
+
 def test_the_data_set_knows_no_sampler() -> None:
     found = imports(PACKAGE / "dataset.py")
     assert not {"namegen.sampling", "namegen.torch_sampler", "namegen.automaton"} & found

@@ -201,13 +201,38 @@ def test_a_newer_version_is_refused(tmp_path: Path, automaton: Automaton, versio
 
 def test_a_sound_checksum_does_not_excuse_bad_arrays(tmp_path: Path, automaton: Automaton) -> None:
     """Arrays that would lead out of the table are refused even where whoever made them also made the checksum."""
-    bad_successor, bad_weights = automaton.successor.copy(), automaton.weights.copy()
-    bad_successor[3, 3] = 27
+    too_large, negative, bad_weights = automaton.successor.copy(), automaton.successor.copy(), automaton.weights.copy()
+    too_large[3, 3] = 27
+    negative[3, 3] = -1
     bad_weights[3, 3] += 1
-    for weights, successor in [(automaton.weights, bad_successor), (bad_weights, automaton.successor)]:
+    good = automaton.weights
+    for weights, successor in [(good, too_large), (good, negative), (bad_weights, automaton.successor)]:
         Automaton(automaton.vocabulary, 2, weights, successor).save(tmp_path / "automaton.safetensors")
         with pytest.raises(ArtifactError, match="altered"):
             load(tmp_path)
+
+
+def test_a_type_that_numpy_lacks(tmp_path: Path, automaton: Automaton) -> None:
+    """A safetensors file may hold types that numpy has no name for."""
+    path = tmp_path / "automaton.safetensors"
+    automaton.save(path)
+    size, data = int.from_bytes(path.read_bytes()[:8], "little"), path.read_bytes()[8:]
+    header = json.loads(data[:size])
+    header["weights"] |= {"dtype": "F8_E4M3", "shape": [27, 27 * 8]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[size:])
+    with pytest.raises(ArtifactError):
+        load(path)
+
+
+def test_representation(automaton: Automaton) -> None:
+    """One short line, not its arrays."""
+    assert repr(automaton) == f"Automaton(order=2, states=27, symbols=27, sha256={automaton.sha256[:12]}...)"
+
+
+def test_a_single_name_is_one(automaton: Automaton) -> None:
+    """A bare string is one name, not its letters."""
+    assert automaton.score("emma").tolist() == automaton.score(["emma"]).tolist()
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

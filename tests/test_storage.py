@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from namegen.errors import ArtifactError, NamegenError, OutputError, printable
-from namegen.storage import check_writable, read_manifest, sha256_of, write_atomically, write_manifest
+from namegen.storage import Manifest, check_writable, read_manifest, sha256_of, write_atomically, write_manifest
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_files_have_the_users_mode(tmp_path: Path) -> None:
     """A written file can be read by whom the umask lets, not by its owner alone."""
     before = os.umask(0o022)
     try:
-        write_manifest(tmp_path / "m.json", {})
+        write_manifest(tmp_path / "m.json", Manifest())
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "m.json").stat().st_mode) == 0o644
@@ -56,19 +56,47 @@ def test_sha256(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
 
 
+class Example(Manifest):
+    rows: int
+
+
 def test_manifests(tmp_path: Path) -> None:
-    """A manifest is read as written; none is None; anything else is refused."""
+    """A manifest is read as written; none is None; anything else is refused, also a number in place of a string."""
     path = tmp_path / "manifest.json"
-    assert read_manifest(path) is None
-    write_manifest(path, {"rows": 3})
-    assert read_manifest(path) == {"format_version": 1, "rows": 3}
-    for text in ["", "{", "[]", "3", '{"rows": 3}', '{"format_version": "1"}', "[" * 100_000, "\xff"]:
+    assert read_manifest(path, Example) is None
+    written = Example(rows=3)
+    write_manifest(path, written)
+    assert read_manifest(path, Example) == written
+    contents = json.loads(path.read_text())
+    assert list(contents)[0] == "format_version"  # noqa: RUF015 - the order is the point
+    others = [{**contents, "rows": "3"}, {**contents, "format_version": "1"}, {**contents, "versions": []}, {}, [], 3]
+    deep = "[" * 100_000
+    for text in ["", "{", deep, '{"format_version": 1, "rows": ' + deep, "\xff", *map(json.dumps, others)]:
         path.write_text(text, encoding="latin-1")
         with pytest.raises(ArtifactError, match="is not a manifest"):
-            read_manifest(path)
+            read_manifest(path, Example)
     path.write_text(json.dumps({"format_version": 2}))
     with pytest.raises(ArtifactError, match="format version 2, and this version of namegen reads up to 1"):
-        read_manifest(path)
+        read_manifest(path, Example)
+
+
+def test_everything_written_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is on the disk before its name is, and the name before the call returns."""
+    events: list[str] = []
+    replace, fsync = Path.replace, os.fsync
+
+    def recorded_replace(self: Path, target: Path) -> Path:
+        events.append("rename")
+        return replace(self, target)
+
+    def recorded_fsync(descriptor: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr(Path, "replace", recorded_replace)
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    write_atomically(tmp_path / "f", Path.touch)
+    assert events == ["file", "rename", "folder"] if os.name == "posix" else events == ["file", "rename"]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

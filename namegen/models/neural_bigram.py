@@ -56,7 +56,7 @@ def fit(
     import torch  # slow to import, and the settings are read without it
 
     dtype = torch.float32 if device == "mps" else torch.float64
-    pairs = torch.from_numpy(counts.lower(2).counts)  # counts[first, second]
+    pairs = torch.from_numpy(counts.lower(2).counts.astype(np.float64))  # counts[first, second]
     weight = (pairs / pairs.sum()).to(device, dtype)
     generator = torch.Generator().manual_seed(settings.seed)
     # drawn on the CPU in float32, whatever the device: the notebook's very values
