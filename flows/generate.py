@@ -39,7 +39,7 @@ from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
 from namegen.evaluation import evaluate
 from namegen.model_folder import ModelFolder
-from namegen.models import bigram, neural_bigram, uniform
+from namegen.models import bigram, kneser_ney, neural_bigram, uniform
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.sampling import sample, with_novelty
 from namegen.vocabulary import Vocabulary
@@ -52,9 +52,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fitted:
-    """The tables of all models, on the bigram contexts, and how the training went."""
+    """The tables of all models, each with the counts whose contexts its rows are, and how the training went."""
 
-    tables: Mapping[str, NDArray[np.float64]]
+    tables: Mapping[str, tuple[NDArray[np.float64], NgramCounts]]
     training: pl.DataFrame  # model, step, loss
     device: str
     seconds: float
@@ -75,9 +75,9 @@ def generate(
     count: Count = 100_000,
     seed: Seed = 42,
     names: Names = "data/names.txt",
-    model: Model = "bigram",
+    model: Model = "kneser-ney",
     holdout: Holdout = 0.2,
-    order: Order = 7,
+    order: Order = 6,
     output: Output = "outputs",
     device: Device = "auto",
 ) -> Made:
@@ -89,7 +89,7 @@ def generate(
     else:
         counts = count_contexts(whole(parts), corpus.vocabulary, order)
         fitted = train(counts, device)
-        automata, evaluation = evaluate_models(fitted, counts, whole(parts))
+        automata, evaluation = evaluate_models(fitted, whole(parts))
         save(folder, whole(corpus), counts, fitted, automata[model], evaluation, names)
     written = sample_names(folder, whole(corpus), count, seed, output, device)
     made = Made(folder, dataset_folder(Path(output), folder.path.name, seed), written)
@@ -124,9 +124,10 @@ def train(counts: NgramCounts, device: str) -> Fitted:
     device, bigrams, curve = resolve_device(device), counts.lower(2), []
     started = time.perf_counter()
     tables = {
-        "uniform": uniform.fit(bigrams),
-        "bigram": bigram.fit(bigrams),
-        "neural-bigram": neural_bigram.fit(bigrams, device=device, on_step=lambda *step: curve.append(step)),
+        "uniform": (uniform.fit(bigrams), bigrams),
+        "bigram": (bigram.fit(bigrams), bigrams),
+        "neural-bigram": (neural_bigram.fit(bigrams, device=device, on_step=lambda *step: curve.append(step)), bigrams),
+        "kneser-ney": (kneser_ney.fit(counts), counts),
     }
     seconds = time.perf_counter() - started
     training = pl.DataFrame(curve, {"step": pl.Int64, "loss": pl.Float64}, orient="row")
@@ -138,10 +139,10 @@ def train(counts: NgramCounts, device: str) -> Fitted:
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
-def evaluate_models(fitted: Fitted, counts: NgramCounts, parts: Split) -> tuple[dict[str, Automaton], pl.DataFrame]:
+def evaluate_models(fitted: Fitted, parts: Split) -> tuple[dict[str, Automaton], pl.DataFrame]:
     """Makes each table an automaton, and measures the NLL of both."""
-    automata = {name: quantise(table, counts.lower(2)) for name, table in fitted.tables.items()}
-    frames = [evaluate(name, table, automata[name], parts) for name, table in fitted.tables.items()]
+    automata = {name: quantise(table, counts) for name, (table, counts) in fitted.tables.items()}
+    frames = [evaluate(name, table, automata[name], parts) for name, (table, _) in fitted.tables.items()]
     return automata, pl.concat(frames)
 
 
@@ -156,7 +157,7 @@ def save(
     names: str,
 ) -> None:
     """Writes the model's folder."""
-    bigrams = bigram_frame(corpus.names, counts, fitted.tables["bigram"])
+    bigrams = bigram_frame(corpus.names, counts, fitted.tables["bigram"][0])
     notes = {"names": names, "trained_on": fitted.device, "training_seconds": round(fitted.seconds, 3)}
     folder.save(automaton, counts, bigrams, fitted.training, evaluation, notes)
     get_run_logger().info("Wrote %s", folder.path)

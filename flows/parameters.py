@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
+from namegen import models
 from namegen.corpus import Corpus
 from namegen.model_folder import ModelFolder, model_folder
 from namegen.models import neural_bigram
@@ -22,12 +23,15 @@ Count = Annotated[int, Field(ge=1, le=2**63, description="how many names to make
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1, description="which stream of names: the same seed, the same names")]
 Names = Annotated[str, Field(min_length=1, description="the names to learn from: a UTF-8 text file, one name a line")]
 Model = Annotated[
-    Literal["bigram", "neural-bigram"], Field(description="the model to sample; all are fitted and evaluated")
+    Literal["bigram", "neural-bigram", "kneser-ney"],
+    Field(description="the model to sample; all are fitted and evaluated"),
 ]
 Holdout = Annotated[
     float, Field(ge=0, lt=1, description="the share of the names held out, half for dev and half for test")
 ]
-Order = Annotated[int, Field(ge=2, le=66, description="the longest n-gram that is counted into ngrams.parquet")]
+Order = Annotated[
+    int, Field(ge=2, le=66, description="n of the longest n-grams that are counted; kneser-ney looks n-1 back")
+]
 Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
@@ -38,9 +42,9 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "count": (Count, 100_000),
     "seed": (Seed, 42),
     "names": (Names, "data/names.txt"),
-    "model": (Model, "bigram"),
+    "model": (Model, "kneser-ney"),
     "holdout": (Holdout, 0.2),
-    "order": (Order, 7),
+    "order": (Order, 6),
     "output": (Output, "outputs"),
     "device": (Device, "auto"),
 }
@@ -56,5 +60,6 @@ def described(function: F) -> F:
 def find_model(corpus: Corpus, model: str, holdout: float, order: int, output: str) -> ModelFolder:
     """Where the model of these parameters belongs, fitted or not."""
     holdout = float(holdout) + 0.0  # 0, 0.0 and -0.0 are one setting, and JSON has three
-    settings = {"holdout": holdout, "order": order, "neural_bigram": asdict(neural_bigram.NOTEBOOK)}
+    network = asdict(neural_bigram.NOTEBOOK)
+    settings = {"holdout": holdout, "order": order, "neural_bigram": network, "models_version": models.VERSION}
     return model_folder(Path(output), corpus, model, settings)

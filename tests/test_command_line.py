@@ -82,7 +82,7 @@ def test_the_command(first: subprocess.CompletedProcess[str]) -> None:
     lines = first.stdout.splitlines()
     assert lines[0].startswith("NLL in nats")
     folder = Path(lines[-1])
-    assert namegen.load(lines[-2]).order == 2
+    assert namegen.load(lines[-2]).order == 6
     assert pl.read_parquet(folder / "*.parquet").height == 5000
     assert namegen.verify(folder) == []
     assert "32,257 names" in first.stderr
@@ -186,7 +186,14 @@ def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
     for name, (_, default) in PARAMETERS.items():
         assert f"--{name} " in text
         assert f"(default: {default})" in " ".join(text.split())
-    for word in ("examples:", "exit status:", "stderr", "PREFECT_API_URL", "read_parquet", "{bigram,neural-bigram}"):
+    for word in (
+        "examples:",
+        "exit status:",
+        "stderr",
+        "PREFECT_API_URL",
+        "read_parquet",
+        "{bigram,neural-bigram,kneser-ney}",
+    ):
         assert word in text
 
 
@@ -221,7 +228,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (["--seed", "-1"], ["--seed", "greater than or equal to 0"]),
         (["--seed", str(2**64)], ["--seed", "less than or equal to 18446744073709551615"]),
         (["--seed", "x\x1b[31m"], ["--seed", "integer"]),
-        (["--model", "gpt"], ["--model", "'bigram' or 'neural-bigram'"]),
+        (["--model", "gpt"], ["--model", "'bigram', 'neural-bigram' or 'kneser-ney'"]),
         (["--device", "tpu"], ["--device", "'auto', 'cpu', 'cuda' or 'mps'"]),
         (["--holdout", "1"], ["--holdout", "less than 1"]),
         (["--holdout", "nan"], ["--holdout"]),
@@ -332,7 +339,7 @@ def test_what_lies_there_is_of_something_else(
     (model,) = tmp_path.glob("models/*/manifest.json")
     (names,) = tmp_path.rglob("_manifest.json")
     if damage == "another model":
-        model.write_text(model.read_text().replace('"model": "bigram"', '"model": "neural-bigram"'))
+        model.write_text(model.read_text().replace('"model": "kneser-ney"', '"model": "bigram"'))
     elif damage == "other files":
         model.write_text(model.read_text().replace('"bigrams.parquet"', '"../bigrams.parquet"'))
     elif damage == "another stream":

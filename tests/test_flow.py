@@ -67,13 +67,13 @@ def test_what_a_run_leaves(made: Made, output: Path) -> None:
     manifest = json.loads((model / "manifest.json").read_bytes())
     configuration = manifest["configuration"]
     identity = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
-    assert model.name == f"bigram-{identity[:12]}"
+    assert model.name == f"kneser-ney-{identity[:12]}"
     assert configuration["names_sha256"] == hashlib.sha256(NAMES.read_bytes()).hexdigest()
     assert set(manifest["files"]) == {file.name for file in model.iterdir()} - {"manifest.json"}
 
 
 def test_the_model_s_tables(made: Made, names: Corpus) -> None:
-    """27 x 27 bigrams, all n-grams up to order 7, one hundred losses, and an evaluation of three models."""
+    """27 x 27 bigrams, all n-grams up to order 6, one hundred losses, and an evaluation of four models."""
     model = made.model.path
     bigrams = pl.read_parquet(model / "bigrams.parquet")
     assert bigrams.columns == ["first", "second", "count", "train_count", "probability"]
@@ -82,13 +82,13 @@ def test_the_model_s_tables(made: Made, names: Corpus) -> None:
     assert bigrams.group_by("first").agg(pl.col("probability").sum())["probability"].to_list() == pytest.approx(
         [1] * 27
     )
-    assert read_parquet(model / "ngrams.parquet").order == 7
+    assert read_parquet(model / "ngrams.parquet").order == 6
     training = pl.read_parquet(model / "training.parquet")
     assert training.columns == ["model", "step", "loss"]
     assert training["step"].to_list() == list(range(1, 101))
     assert training["loss"].is_sorted(descending=True)
     evaluation = pl.read_parquet(model / "evaluation.parquet")
-    assert set(evaluation["model"]) == {"uniform", "bigram", "neural-bigram"}
+    assert set(evaluation["model"]) == {"uniform", "bigram", "neural-bigram", "kneser-ney"}
 
 
 def test_rows_are_the_automatons(made: Made, names: Corpus) -> None:
@@ -146,7 +146,7 @@ def test_output_folders_that_mean_something_to_polars(tmp_path: Path, monkeypatc
     for folder in ("o[1]", "~", "a*b", "é ñ"):
         made = generate(count=10, names=str(NAMES), output=folder, device="cpu")
         assert made.names.is_relative_to(folder)
-        assert read_parquet(made.model.path / "ngrams.parquet").order == 7
+        assert read_parquet(made.model.path / "ngrams.parquet").order == 6
         assert made.model.evaluation().height > 0
     assert {path.name for path in tmp_path.iterdir()} == {"o[1]", "~", "a*b", "é ñ"}
 
@@ -161,7 +161,7 @@ def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp
         namegen.load(made.model.path).sample(10, seed=2**64 - 1)["name"].to_list()
     )
     other.write_bytes(NAMES.read_bytes() + b"zz\n")
-    changes: list[dict[str, Any]] = [{"names": str(other)}, {"model": "neural-bigram"}, {"holdout": 0}, {"order": 3}]
+    changes: list[dict[str, Any]] = [{"names": str(other)}, {"model": "bigram"}, {"holdout": 0}, {"order": 3}]
     folders = {
         generate(**{"count": 10, "names": str(NAMES), "output": str(tmp_path), **c}).model.path.name for c in changes
     }
@@ -174,7 +174,7 @@ def test_artifacts() -> None:
     table, markdown = (cast("Artifact | None", Artifact.get(key)) for key in ("evaluation", "data-set"))
     assert table is not None
     rows = json.loads(str(table.data))
-    assert {row["model"] for row in rows} == {"uniform", "bigram", "neural-bigram"}
+    assert {row["model"] for row in rows} == {"uniform", "bigram", "neural-bigram", "kneser-ney"}
     assert all(isinstance(row["nll"], float) for row in rows)
     assert markdown is not None
     assert "names" in str(markdown.data)
@@ -190,7 +190,7 @@ def test_parameters_are_typed_and_described() -> None:
         assert properties[name]["default"] == default
         assert properties[name]["description"]
     assert (properties["count"]["type"], properties["count"]["minimum"]) == ("integer", 1)
-    assert properties["model"]["enum"] == ["bigram", "neural-bigram"]
+    assert properties["model"]["enum"] == ["bigram", "neural-bigram", "kneser-ney"]
     assert properties["seed"]["maximum"] == 2**64 - 1
     signature = inspect.signature(generate.fn)
     assert {n: (p.annotation, p.default) for n, p in signature.parameters.items()} == PARAMETERS
@@ -202,7 +202,7 @@ def test_parameters_are_typed_and_described() -> None:
         ("count", 0, "greater than or equal to 1"),
         ("count", "many", "valid integer"),
         ("seed", -1, "greater than or equal to 0"),
-        ("model", "gpt", "'bigram' or 'neural-bigram'"),
+        ("model", "gpt", "'bigram', 'neural-bigram' or 'kneser-ney'"),
         ("holdout", 1, "less than 1"),
     ],
 )

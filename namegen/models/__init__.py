@@ -3,3 +3,5 @@
 `probabilities` is float64[S, V]: for each context of the counts, the distribution of the next symbol. Rows sum to
 1 within 1e-12.
 """
+
+VERSION = 1  # of the models' code, part of a model's id: raised whenever one of them fits another table

@@ -1,0 +1,63 @@
+"""Interpolated modified Kneser-Ney (Chen & Goodman 1999): counting, extended to long contexts.
+
+Unlike `bigram`, it takes a discount from each count, and gives what that leaves to the distribution of the next
+shorter context. A shorter context is asked where the longer one failed, so it goes by continuation counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from namegen.ngrams import NgramCounts
+
+# Discounts of counts 1, 2, and 3 or more, for an order whose own are undefined: over a small alphabet nearly every
+# pair of letters occurs often, and the estimate needs those that occur 1 to 4 times. KenLM's --discount_fallback.
+FALLBACK = (0.5, 1.0, 1.5)
+
+
+def fit(counts: NgramCounts) -> NDArray[np.float64]:
+    """float64[S, V]: the smoothed distribution of every context; no name is empty.
+
+    Source: Chen & Goodman (1999), "An empirical study of smoothing techniques for language modeling", section 3.
+    """
+    symbols = len(counts.vocabulary)
+    continuation = np.bincount(counts.symbol[: np.searchsorted(counts.state, symbols)], minlength=symbols)
+    uniform = np.full((1, symbols), 1 / symbols)
+    unigram = _interpolate(continuation[None, :], uniform)
+    table = np.empty((counts.states, symbols))
+    for k in range(1, counts.order):
+        here = slice(counts.first_state[k - 1], counts.first_state[k])
+        shorter = unigram if k == 1 else table[counts.backoff[here]]
+        table[here] = _interpolate(counts.adjusted_counts[here], shorter)
+    table[0, 0] = 0  # no name is empty
+    table[0] /= table[0].sum()
+    return table
+
+
+def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
+    """D1, D2 and D3+ of one order, from how many of its n-grams occurred 1, 2, 3 and 4 times (equation 26).
+
+    `FALLBACK` where one of these is 0, or a discount would be negative or more than the count it is taken from.
+    """
+    n1, n2, n3, n4 = (int((counts == times).sum()) for times in (1, 2, 3, 4))
+    if not (n1 and n2 and n3 and n4):
+        return FALLBACK
+    y = n1 / (n1 + 2 * n2)
+    found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+    return found if all(0 <= d <= times for times, d in enumerate(found, 1)) else FALLBACK
+
+
+def _interpolate(counts: NDArray[np.int64], shorter: NDArray[np.float64]) -> NDArray[np.float64]:
+    """p(v|s) = (c(s,v) - D(c(s,v))) / c(s) + gamma(s) p(v|shorter), gamma(s) the sum of what D took (equation 24)."""
+    discount = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
+    total = counts.sum(axis=1, keepdims=True)
+    taken = discount.sum(axis=1, keepdims=True)
+    # a context that the training names lack, as single symbols can be, has no counts: all goes to the shorter one
+    table: NDArray[np.float64] = np.where(
+        total > 0, (counts - discount + taken * shorter) / np.maximum(total, 1), shorter
+    )
+    return table
