@@ -14,7 +14,7 @@ if __name__ == "__main__":  # before the heavy imports, which the start of the s
     arguments, server = begin(sys.argv[1:])
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -37,13 +37,13 @@ from namegen.corpus import Corpus, Split, read_corpus, split
 from namegen.dataset import Written, dataset_folder, write_dataset
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
-from namegen.evaluation import evaluate
+from namegen.evaluation import evaluate, table_nll
 from namegen.model_folder import ModelFolder
-from namegen.models import bigram, kneser_ney, neural_bigram, uniform
+from namegen.models import bigram, blend, kneser_ney, mlp, neural_bigram, uniform
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.sampling import sample, with_novelty
 from namegen.vocabulary import Vocabulary
-from parameters import Count, Device, Holdout, Model, Names, Order, Output, Seed, described, find_model
+from parameters import NETWORKS, Count, Device, Holdout, Model, Names, Order, Output, Seed, described, find_model
 from progress import progress
 from temporary_server import TemporaryServer
 
@@ -55,7 +55,7 @@ class Fitted:
     """The tables of all models, each with the counts whose contexts its rows are, and how the training went."""
 
     tables: Mapping[str, tuple[NDArray[np.float64], NgramCounts]]
-    training: pl.DataFrame  # model, step, loss
+    training: pl.DataFrame  # model, step, loss, dev_nll
     device: str
     seconds: float
 
@@ -88,7 +88,7 @@ def generate(
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
     else:
         counts = count_contexts(whole(parts), corpus.vocabulary, order)
-        fitted = train(counts, device)
+        fitted = train(counts, whole(parts), model, device)
         automata, evaluation = evaluate_models(fitted, whole(parts))
         save(folder, whole(corpus), counts, fitted, automata[model], evaluation, names)
     written = sample_names(folder, whole(corpus), count, seed, output, device)
@@ -119,22 +119,44 @@ def count_contexts(parts: Split, vocabulary: Vocabulary, order: int) -> NgramCou
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train(counts: NgramCounts, device: str) -> Fitted:
-    """Fits every model."""
-    device, bigrams, curve = resolve_device(device), counts.lower(2), []
+def train(counts: NgramCounts, parts: Split, model: str, device: str) -> Fitted:
+    """Fits every model that is quick to fit, and the network and its blend if one of them is asked for."""
+    log, device, bigrams = get_run_logger(), resolve_device(device), counts.lower(2)
+    curve: list[tuple[str, int, float, float | None]] = []  # model, step, loss, NLL on dev
+
+    def dev_nll(table: NDArray[np.float64]) -> float:
+        return table_nll(parts.dev, table, counts)
+
     started = time.perf_counter()
+    descent = neural_bigram.fit(
+        bigrams, device=device, on_step=lambda step, loss: curve.append(("neural-bigram", step, loss, None))
+    )
+    if curve[-1][2] > curve[0][2]:
+        log.warning("The loss of neural-bigram rose: there are too few names for its settings")
     tables = {
         "uniform": (uniform.fit(bigrams), bigrams),
         "bigram": (bigram.fit(bigrams), bigrams),
-        "neural-bigram": (neural_bigram.fit(bigrams, device=device, on_step=lambda *step: curve.append(step)), bigrams),
+        "neural-bigram": (descent, bigrams),
         "kneser-ney": (kneser_ney.fit(counts), counts),
     }
+    if model in NETWORKS:
+        with progress(mlp.DEFAULT.passes, "Training mlp, passes", log.info) as advance:
+
+            def on_pass(number: int, loss: float, table: Callable[[], NDArray[np.float64]]) -> None:
+                curve.append(("mlp", number, loss, dev_nll(table()) if parts.dev else None))
+                advance(1)
+
+            network = mlp.fit(counts, device=device, on_pass=on_pass)
+        other = tables["kneser-ney"][0]
+        weight = blend.best_weight(network, other, dev_nll) if parts.dev else blend.USUAL
+        tables["mlp"] = network, counts
+        tables["blend"] = blend.mix(network, other, weight), counts
+        log.info("blend is %.2f of mlp, %.2f of kneser-ney", weight, 1 - weight)
     seconds = time.perf_counter() - started
-    training = pl.DataFrame(curve, {"step": pl.Int64, "loss": pl.Float64}, orient="row")
-    training = training.select(pl.lit("neural-bigram").alias("model"), "step", "loss")
-    if curve[-1][1] > curve[0][1]:
-        get_run_logger().warning("The network's loss rose: there are too few names for its settings")
-    get_run_logger().info("Trained on %s in %.2f s: loss %.4f -> %.4f", device, seconds, curve[0][1], curve[-1][1])
+    training = pl.DataFrame(
+        curve, {"model": pl.String, "step": pl.Int64, "loss": pl.Float64, "dev_nll": pl.Float64}, orient="row"
+    )
+    log.info("Trained on %s in %.2f s", device, seconds)
     return Fitted(tables, training, device, seconds)
 
 

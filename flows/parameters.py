@@ -15,7 +15,7 @@ from pydantic import Field
 from namegen import models
 from namegen.corpus import Corpus
 from namegen.model_folder import ModelFolder, model_folder
-from namegen.models import neural_bigram
+from namegen.models import mlp, neural_bigram
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,20 +23,22 @@ Count = Annotated[int, Field(ge=1, le=2**63, description="how many names to make
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1, description="which stream of names: the same seed, the same names")]
 Names = Annotated[str, Field(min_length=1, description="the names to learn from: a UTF-8 text file, one name a line")]
 Model = Annotated[
-    Literal["bigram", "neural-bigram", "kneser-ney"],
-    Field(description="the model to sample; all are fitted and evaluated"),
+    Literal["bigram", "neural-bigram", "kneser-ney", "mlp", "blend"],
+    Field(description="the model to sample; mlp and blend are fitted only if asked for, the others always"),
 ]
 Holdout = Annotated[
     float, Field(ge=0, lt=1, description="the share of the names held out, half for dev and half for test")
 ]
 Order = Annotated[
-    int, Field(ge=2, le=66, description="n of the longest n-grams that are counted; kneser-ney looks n-1 back")
+    int, Field(ge=2, le=66, description="n of the longest n-grams that are counted; the longer models look n-1 back")
 ]
 Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     Field(description="where to train and sample; auto takes a GPU if there is one"),
 ]
+
+NETWORKS = ("mlp", "blend")  # models that take longer to train, and are fitted only when one of them is asked for
 
 PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "count": (Count, 100_000),
@@ -61,5 +63,8 @@ def find_model(corpus: Corpus, model: str, holdout: float, order: int, output: s
     """Where the model of these parameters belongs, fitted or not."""
     holdout = float(holdout) + 0.0  # 0, 0.0 and -0.0 are one setting, and JSON has three
     network = asdict(neural_bigram.NOTEBOOK)
-    settings = {"holdout": holdout, "order": order, "neural_bigram": network, "models_version": models.VERSION}
+    settings: dict[str, Any] = {"holdout": holdout, "order": order, "neural_bigram": network}
+    if model in NETWORKS:
+        settings["mlp"] = asdict(mlp.DEFAULT)
+    settings["models_version"] = models.VERSION
     return model_folder(Path(output), corpus, model, settings)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from namegen.automaton import Automaton, walk
 from namegen.corpus import Split
 from namegen.logarithm import ln
+from namegen.ngrams import NgramCounts
 
 SCHEMA = {
     "model": pl.String,
@@ -47,6 +48,11 @@ def evaluate(model: str, probabilities: NDArray[np.float64], automaton: Automato
         for name, subset, names in _subsets(split)
     ]
     return pl.DataFrame(rows, SCHEMA, orient="row")
+
+
+def table_nll(names: Sequence[str], probabilities: NDArray[np.float64], counts: NgramCounts) -> float:
+    """The NLL of names by a model's table, nats a symbol: what settings are chosen by."""
+    return nll(names, walk(names, counts.vocabulary, counts.successor, ln(probabilities)))[1]
 
 
 def nll(names: Sequence[str], log_prob: NDArray[np.float64]) -> tuple[int, float, float, float]:

@@ -98,6 +98,28 @@ class NgramCounts:
         return table
 
     @cached_property
+    def is_whole(self) -> NDArray[np.bool_]:
+        """bool[S]: whether the context cannot be made longer: it has n-1 symbols, or begins with the boundary."""
+        table = self.is_start.copy()
+        table[self.first_state[self.order - 2] :] = True
+        return table
+
+    @cached_property
+    def history(self) -> NDArray[np.uint16]:
+        """uint16[S, n-1]: the symbols of each context, the last one last.
+
+        What stands before is the boundary where the name began, and V, which is no symbol, where it is not known.
+        """
+        width, unknown = self.order - 1, len(self.vocabulary)
+        table = np.full((self.states, width), unknown, np.uint16)
+        for k in range(1, self.order):
+            here = slice(self.first_state[k - 1], self.first_state[k])
+            if k > 1:
+                table[here, :-1] = table[self.prefix[here], 1:]
+            table[here, -1] = self.last[here]
+        return np.where((table == unknown) & self.is_start[:, None], 0, table).astype(np.uint16)
+
+    @cached_property
     def adjusted_counts(self) -> NDArray[np.int64]:
         """int64[S, V]: the counts of the contexts that no longer one stands behind; else continuation counts.
 
@@ -105,9 +127,7 @@ class NgramCounts:
         symbol is where the longer context is new, which is when a shorter one is asked (Kneser & Ney 1995). The
         longest contexts, and those that begin with the boundary, cannot be made longer, and keep their counts.
         """
-        whole = self.is_start.copy()
-        whole[self.first_state[self.order - 2] :] = True
-        table = np.where(whole[:, None], self.counts, 0)
+        table = np.where(self.is_whole[:, None], self.counts, 0)
         longer = self.backoff[self.state] >= 0
         np.add.at(table, (self.backoff[self.state[longer]], self.symbol[longer]), 1)
         return table

@@ -192,7 +192,7 @@ def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
         "stderr",
         "PREFECT_API_URL",
         "read_parquet",
-        "{bigram,neural-bigram,kneser-ney}",
+        "{bigram,neural-bigram,kneser-ney,mlp,blend}",
     ):
         assert word in text
 
@@ -228,7 +228,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (["--seed", "-1"], ["--seed", "greater than or equal to 0"]),
         (["--seed", str(2**64)], ["--seed", "less than or equal to 18446744073709551615"]),
         (["--seed", "x\x1b[31m"], ["--seed", "integer"]),
-        (["--model", "gpt"], ["--model", "'bigram', 'neural-bigram' or 'kneser-ney'"]),
+        (["--model", "gpt"], ["--model", "'bigram', 'neural-bigram', 'kneser-ney', 'mlp' or 'blend'"]),
         (["--device", "tpu"], ["--device", "'auto', 'cpu', 'cuda' or 'mps'"]),
         (["--holdout", "1"], ["--holdout", "less than 1"]),
         (["--holdout", "nan"], ["--holdout"]),

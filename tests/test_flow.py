@@ -84,7 +84,7 @@ def test_the_model_s_tables(made: Made, names: Corpus) -> None:
     )
     assert read_parquet(model / "ngrams.parquet").order == 6
     training = pl.read_parquet(model / "training.parquet")
-    assert training.columns == ["model", "step", "loss"]
+    assert training.columns == ["model", "step", "loss", "dev_nll"]
     assert training["step"].to_list() == list(range(1, 101))
     assert training["loss"].is_sorted(descending=True)
     evaluation = pl.read_parquet(model / "evaluation.parquet")
@@ -190,7 +190,7 @@ def test_parameters_are_typed_and_described() -> None:
         assert properties[name]["default"] == default
         assert properties[name]["description"]
     assert (properties["count"]["type"], properties["count"]["minimum"]) == ("integer", 1)
-    assert properties["model"]["enum"] == ["bigram", "neural-bigram", "kneser-ney"]
+    assert properties["model"]["enum"] == ["bigram", "neural-bigram", "kneser-ney", "mlp", "blend"]
     assert properties["seed"]["maximum"] == 2**64 - 1
     signature = inspect.signature(generate.fn)
     assert {n: (p.annotation, p.default) for n, p in signature.parameters.items()} == PARAMETERS
@@ -202,7 +202,7 @@ def test_parameters_are_typed_and_described() -> None:
         ("count", 0, "greater than or equal to 1"),
         ("count", "many", "valid integer"),
         ("seed", -1, "greater than or equal to 0"),
-        ("model", "gpt", "'bigram', 'neural-bigram' or 'kneser-ney'"),
+        ("model", "gpt", "'bigram', 'neural-bigram', 'kneser-ney', 'mlp' or 'blend'"),
         ("holdout", 1, "less than 1"),
     ],
 )

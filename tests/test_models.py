@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from namegen.automaton import quantise
 from namegen.corpus import Corpus, split
-from namegen.evaluation import nll
-from namegen.models import bigram, kneser_ney, neural_bigram
-from namegen.ngrams import count_ngrams
+from namegen.evaluation import nll, table_nll
+from namegen.models import bigram, blend, kneser_ney, mlp, neural_bigram
+from namegen.ngrams import NgramCounts, count_ngrams
 from namegen.vocabulary import Vocabulary
 from notebook_draws import COUNTS, notebook_counts
 from strategies import names as some_names
@@ -144,3 +144,89 @@ def test_kneser_ney_on_the_makemore_list(makemore: Corpus, part: str, bound: flo
     automaton = quantise(kneser_ney.fit(counts), counts)
     names = getattr(parts, part)
     assert nll(names, automaton.score(names))[1] <= bound
+
+
+SMALL = mlp.Settings(embedding=16, hidden=64, passes=12, batch=64)
+
+
+@pytest.fixture(scope="module")
+def small(names: Corpus) -> tuple[NgramCounts, tuple[str, ...]]:
+    """The 4-gram counts of 3,000 names, and 500 others."""
+    parts = split(names)
+    return count_ngrams(parts.train[:3000], names.vocabulary, 4), parts.dev[:500]
+
+
+@pytest.fixture(scope="module")
+def network(small: tuple[NgramCounts, tuple[str, ...]]) -> tuple[NDArray[np.float64], list[float]]:
+    """A small network trained for real, and its NLL on the others behind each pass."""
+    counts, others = small
+    nlls: list[float] = []
+    table = mlp.fit(counts, SMALL, on_pass=lambda _, __, now: nlls.append(table_nll(others, now(), counts)))
+    return table, nlls
+
+
+def test_a_network_learns(
+    small: tuple[NgramCounts, tuple[str, ...]], network: tuple[NDArray[np.float64], list[float]]
+) -> None:
+    """Each row is a distribution, no name is empty, and on names that it has not seen it beats the bigram model."""
+    (counts, others), (table, nlls) = small, network
+    assert table.shape == (counts.states, 27)
+    np.testing.assert_allclose(table.sum(axis=1), 1, rtol=0, atol=1e-12)
+    assert table[0, 0] == 0
+    assert table.min() >= 0
+    assert (table.ravel()[1:] > 0).all()
+    assert len(nlls) == SMALL.passes
+    assert nlls[-1] == table_nll(others, table, counts)
+    bigrams = counts.lower(2)
+    assert nlls[-1] < table_nll(others, bigram.fit(bigrams), bigrams) - 0.05
+
+
+def test_training_a_network_twice_gives_the_same_bytes(
+    small: tuple[NgramCounts, tuple[str, ...]], network: tuple[NDArray[np.float64], list[float]]
+) -> None:
+    """Also where torch's own generator stands elsewhere, which training leaves as it was."""
+    import torch
+
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    assert mlp.fit(small[0], SMALL).tobytes() == network[0].tobytes()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_blend_lies_between_its_parents(
+    small: tuple[NgramCounts, tuple[str, ...]], network: tuple[NDArray[np.float64], list[float]]
+) -> None:
+    """At 0 and 1 it is the one or the other; at the fitted weight no grid point is better, and so neither parent."""
+    (counts, others), (table, _) = small, network
+    other = kneser_ney.fit(counts)
+    assert (blend.mix(table, other, 1.0) == table).all()
+    assert (blend.mix(table, other, 0.0) == other).all()
+
+    def dev_nll(mixed: NDArray[np.float64]) -> float:
+        return table_nll(others, mixed, counts)
+
+    weight = blend.best_weight(table, other, dev_nll)
+    best = dev_nll(blend.mix(table, other, weight))
+    assert all(best <= dev_nll(blend.mix(table, other, i / 20)) for i in range(21))
+    assert best < min(dev_nll(table), dev_nll(other)) - 0.005
+
+
+@given(st.integers(0, 100))
+def test_the_best_weight_of_any_convex_curve(lowest: int) -> None:
+    """The search finds the lowest point wherever it lies, the ends included."""
+    one, zero = np.ones((1, 1)), np.zeros((1, 1))
+    assert blend.best_weight(one, zero, lambda t: (float(t[0, 0]) - lowest / 100) ** 2) == lowest / 100
+
+
+def test_history_and_what_is_whole() -> None:
+    """Symbols from the left, the boundary before a name's beginning, V where nothing is known."""
+    counts = count_ngrams(["ab"], Vocabulary(".ab"), 4)
+    rows = zip(counts.contexts().to_list(), counts.history.tolist(), counts.is_whole.tolist(), strict=True)
+    assert {context: (history, whole) for context, history, whole in rows} == {
+        ".": ([0, 0, 0], True),
+        "a": ([3, 3, 1], False),
+        "b": ([3, 3, 2], False),
+        ".a": ([0, 0, 1], True),
+        "ab": ([3, 1, 2], False),
+        ".ab": ([0, 1, 2], True),
+    }
