@@ -97,7 +97,7 @@ def check(parameters: dict[str, Any]) -> None:
         resolve_device(p["device"])
     for folder in ("models", "names"):
         check_writable(Path(p["output"]) / folder)
-    model = find_model(corpus, p["model"], p["holdout"], p["order"], p["output"])
+    model = find_model(corpus, p["model"], p["holdout"], p["order"], p["states"], p["output"])
     if model.is_finished():
         target = dataset_folder(Path(p["output"]), model.path.name, p["seed"])
         read_dataset_manifest(target, model.automaton().stream(p["seed"]))

@@ -14,7 +14,7 @@ if __name__ == "__main__":  # before the heavy imports, which the start of the s
     arguments, server = begin(sys.argv[1:])
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -32,18 +32,32 @@ from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from namegen import report
-from namegen.automaton import Automaton, quantise
+from namegen.automaton import Automaton, Contexts, quantise
 from namegen.corpus import Corpus, Split, read_corpus, split
 from namegen.dataset import Written, dataset_folder, write_dataset
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
 from namegen.evaluation import evaluate, table_nll
+from namegen.expansion import expand
 from namegen.model_folder import ModelFolder
 from namegen.models import bigram, blend, kneser_ney, mlp, neural_bigram, uniform
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.sampling import sample, with_novelty
 from namegen.vocabulary import Vocabulary
-from parameters import NETWORKS, Count, Device, Holdout, Model, Names, Order, Output, Seed, described, find_model
+from parameters import (
+    NETWORKS,
+    Count,
+    Device,
+    Holdout,
+    Model,
+    Names,
+    Order,
+    Output,
+    Seed,
+    States,
+    described,
+    find_model,
+)
 from progress import progress
 from temporary_server import TemporaryServer
 
@@ -52,9 +66,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fitted:
-    """The tables of all models, each with the counts whose contexts its rows are, and how the training went."""
+    """The tables of all models, each with the contexts that its rows are of, and how the training went."""
 
-    tables: Mapping[str, tuple[NDArray[np.float64], NgramCounts]]
+    tables: Mapping[str, tuple[NDArray[np.float64], Contexts]]
     training: pl.DataFrame  # model, step, loss, dev_nll
     device: str
     seconds: float
@@ -78,17 +92,18 @@ def generate(
     model: Model = "kneser-ney",
     holdout: Holdout = 0.2,
     order: Order = 6,
+    states: States = 100_000,
     output: Output = "outputs",
     device: Device = "auto",
 ) -> Made:
     """Ingests, counts, trains, evaluates and samples; what an earlier run has made is found and kept."""
     corpus, parts = ingest(names, holdout)
-    folder = find_model(corpus, model, holdout, order, output)
+    folder = find_model(corpus, model, holdout, order, states, output)
     if folder.is_finished():
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
     else:
         counts = count_contexts(whole(parts), corpus.vocabulary, order)
-        fitted = train(counts, whole(parts), model, device)
+        fitted = train(counts, whole(parts), model, states, device)
         automata, evaluation = evaluate_models(fitted, whole(parts))
         save(folder, whole(corpus), counts, fitted, automata[model], evaluation, names)
     written = sample_names(folder, whole(corpus), count, seed, output, device)
@@ -119,7 +134,7 @@ def count_contexts(parts: Split, vocabulary: Vocabulary, order: int) -> NgramCou
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train(counts: NgramCounts, parts: Split, model: str, device: str) -> Fitted:
+def train(counts: NgramCounts, parts: Split, model: str, states: int, device: str) -> Fitted:
     """Fits every model that is quick to fit, and the network and its blend if one of them is asked for."""
     log, device, bigrams = get_run_logger(), resolve_device(device), counts.lower(2)
     curve: list[tuple[str, int, float, float | None]] = []  # model, step, loss, NLL on dev
@@ -133,7 +148,7 @@ def train(counts: NgramCounts, parts: Split, model: str, device: str) -> Fitted:
     )
     if curve[-1][2] > curve[0][2]:
         log.warning("The loss of neural-bigram rose: there are too few names for its settings")
-    tables = {
+    tables: dict[str, tuple[NDArray[np.float64], Contexts]] = {
         "uniform": (uniform.fit(bigrams), bigrams),
         "bigram": (bigram.fit(bigrams), bigrams),
         "neural-bigram": (descent, bigrams),
@@ -142,16 +157,25 @@ def train(counts: NgramCounts, parts: Split, model: str, device: str) -> Fitted:
     if model in NETWORKS:
         with progress(mlp.DEFAULT.passes, "Training mlp, passes", log.info) as advance:
 
-            def on_pass(number: int, loss: float, table: Callable[[], NDArray[np.float64]]) -> None:
-                curve.append(("mlp", number, loss, dev_nll(table()) if parts.dev else None))
+            def on_pass(number: int, loss: float, network: mlp.Network) -> None:
+                curve.append(
+                    ("mlp", number, loss, dev_nll(network.probabilities(counts.history)) if parts.dev else None)
+                )
                 advance(1)
 
-            network = mlp.fit(counts, device=device, on_pass=on_pass)
-        other = tables["kneser-ney"][0]
-        weight = blend.best_weight(network, other, dev_nll) if parts.dev else blend.USUAL
-        tables["mlp"] = network, counts
-        tables["blend"] = blend.mix(network, other, weight), counts
+            network = mlp.train(counts, device=device, on_pass=on_pass)
+        by_network, by_counts = network.probabilities(counts.history), tables["kneser-ney"][0]
+        weight = blend.best_weight(by_network, by_counts, dev_nll) if parts.dev else blend.USUAL
         log.info("blend is %.2f of mlp, %.2f of kneser-ney", weight, 1 - weight)
+        mixed = expand(
+            blend.mix(by_network, by_counts, weight),
+            counts,
+            states,
+            lambda history, base: blend.mix(network.probabilities(history), by_counts[base], weight),
+        )
+        alone = expand(by_network, counts, states, lambda history, base: network.probabilities(history))
+        tables["mlp"] = alone.probabilities, alone
+        tables["blend"] = mixed.probabilities, mixed
     seconds = time.perf_counter() - started
     training = pl.DataFrame(
         curve, {"model": pl.String, "step": pl.Int64, "loss": pl.Float64, "dev_nll": pl.Float64}, orient="row"
@@ -163,7 +187,7 @@ def train(counts: NgramCounts, parts: Split, model: str, device: str) -> Fitted:
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate_models(fitted: Fitted, parts: Split) -> tuple[dict[str, Automaton], pl.DataFrame]:
     """Makes each table an automaton, and measures the NLL of both."""
-    automata = {name: quantise(table, counts) for name, (table, counts) in fitted.tables.items()}
+    automata = {name: quantise(table, contexts) for name, (table, contexts) in fitted.tables.items()}
     frames = [evaluate(name, table, automata[name], parts) for name, (table, _) in fitted.tables.items()]
     return automata, pl.concat(frames)
 

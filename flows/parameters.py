@@ -32,6 +32,9 @@ Holdout = Annotated[
 Order = Annotated[
     int, Field(ge=2, le=66, description="n of the longest n-grams that are counted; the longer models look n-1 back")
 ]
+States = Annotated[
+    int, Field(ge=0, le=10**7, description="how many unseen contexts mlp and blend get as states of their own")
+]
 Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
@@ -47,6 +50,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "model": (Model, "kneser-ney"),
     "holdout": (Holdout, 0.2),
     "order": (Order, 6),
+    "states": (States, 100_000),
     "output": (Output, "outputs"),
     "device": (Device, "auto"),
 }
@@ -59,12 +63,12 @@ def described(function: F) -> F:
     return function
 
 
-def find_model(corpus: Corpus, model: str, holdout: float, order: int, output: str) -> ModelFolder:
+def find_model(corpus: Corpus, model: str, holdout: float, order: int, states: int, output: str) -> ModelFolder:
     """Where the model of these parameters belongs, fitted or not."""
     holdout = float(holdout) + 0.0  # 0, 0.0 and -0.0 are one setting, and JSON has three
     network = asdict(neural_bigram.NOTEBOOK)
     settings: dict[str, Any] = {"holdout": holdout, "order": order, "neural_bigram": network}
     if model in NETWORKS:
-        settings["mlp"] = asdict(mlp.DEFAULT)
+        settings |= {"mlp": asdict(mlp.DEFAULT), "states": states}
     settings["models_version"] = models.VERSION
     return model_folder(Path(output), corpus, model, settings)

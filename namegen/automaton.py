@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,6 @@ from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from namegen.ngrams import NgramCounts
 
 FORMAT_VERSION = 1  # of automaton.safetensors
 STREAM_VERSION = 1  # of the names drawn from it: any change of a drawn byte is a new one
@@ -166,27 +164,43 @@ def load(path: Path | str) -> Automaton:
     return automaton
 
 
-def quantise(probabilities: NDArray[np.float64], counts: NgramCounts) -> Automaton:
+class Contexts(Protocol):
+    """What `quantise` has to know of the contexts that become states: NgramCounts and Expansion do."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """V symbols."""
+
+    @property
+    def order(self) -> int:
+        """n, as in n-gram."""
+
+    @property
+    def successor(self) -> NDArray[np.int32]:
+        """int32[S, V]: the context after each symbol."""
+
+
+def quantise(probabilities: NDArray[np.float64], contexts: Contexts) -> Automaton:
     """The automaton of a model's table, by largest remainder, ties to the lower id (A1 to A6).
 
     Args:
         probabilities: float64[S, V], rows sum to 1 within 1e-12.
-        counts: whose contexts the rows are.
+        contexts: which the rows are of.
 
     Raises:
         ModelError: where the table is not one of distributions, or a state cannot reach the end.
     """
-    if probabilities.shape != counts.successor.shape:
-        raise ModelError(f"a table of shape {probabilities.shape} does not fit counts of {counts.successor.shape}")
+    successor = contexts.successor
+    if probabilities.shape != successor.shape:
+        raise ModelError(f"a table of shape {probabilities.shape} does not fit contexts of {successor.shape}")
     if not (np.isfinite(probabilities).all() and (probabilities >= 0).all()):
         raise ModelError("a table has a probability that is negative or not a number")
     if (worst := np.abs(probabilities.sum(axis=1) - 1).max()) > 1e-12:
         raise ModelError(f"a row of a table sums to 1 only within {worst:.1e}, and 1e-12 is the bound")
     weights = round_to_weights(probabilities)
-    if (stuck := _stuck_states(weights, counts.successor)).size:
-        context = counts.contexts()[int(stuck[0])]
-        raise ModelError(f"{stuck.size} states cannot reach the end, such as the context {context!r}")
-    return Automaton(counts.vocabulary, counts.order, weights, counts.successor)
+    if (stuck := _stuck_states(weights, successor)).size:
+        raise ModelError(f"{stuck.size} states cannot reach the end, such as state {stuck[0]}")
+    return Automaton(contexts.vocabulary, contexts.order, weights, successor)
 
 
 def round_to_weights(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:

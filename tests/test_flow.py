@@ -136,7 +136,7 @@ def test_again_nothing_then_more(made: Made, output: Path, tmp_path: Path) -> No
 
 def test_one_setting_has_one_folder(names: Corpus) -> None:
     """0, 0.0 and -0.0 are the same holdout."""
-    folders = {find_model(names, "bigram", holdout, 7, "out").path for holdout in (0, 0.0, -0.0)}
+    folders = {find_model(names, "bigram", holdout, 7, 0, "out").path for holdout in (0, 0.0, -0.0)}
     assert len(folders) == 1
 
 

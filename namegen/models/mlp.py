@@ -53,50 +53,79 @@ class Settings:
 DEFAULT = Settings()
 
 
-def fit(
+class Network:
+    """A trained network, on its device."""
+
+    def __init__(self, module: torch.nn.Module, device: str) -> None:
+        self.module = module
+        self.device = device
+
+    def probabilities(self, history: NDArray[np.uint16]) -> NDArray[np.float64]:
+        """The distribution after each history, seen in training or not; no name is empty.
+
+        Args:
+            history: uint16[N, n-1], as in NgramCounts.
+
+        Returns:
+            float64[N, V]; rows sum to 1 within 1e-12.
+        """
+        import torch
+
+        self.module.eval()
+        with torch.no_grad():
+            parts = torch.split(torch.from_numpy(history.astype(np.int64)), 2**14)
+            rows = [torch.softmax(self.module(part.to(self.device)), dim=1).cpu() for part in parts]
+        self.module.train()
+        table = torch.cat(rows).double().numpy()
+        table[(history == 0).all(axis=1), 0] = 0  # the start
+        table /= table.sum(axis=1, keepdims=True)  # float32 sums to 1 only within 1e-7
+        return table
+
+
+def train(
     counts: NgramCounts,
     settings: Settings = DEFAULT,
     device: str = "cpu",
-    on_pass: Callable[[int, float, Callable[[], NDArray[np.float64]]], None] = lambda number, loss, table: None,
-) -> NDArray[np.float64]:
-    """Trains on the adjusted counts, and returns the distribution of every context, float64[S, V]; no name is empty.
+    on_pass: Callable[[int, float, Network], None] = lambda number, loss, network: None,
+) -> Network:
+    """Trains on the adjusted counts.
 
     Args:
         device: a torch device that is there. All data lies on it throughout.
         on_pass: called behind each pass with its number, from 1, its mean loss (nats a count, dropout included), and
-            a function that gives the table as it is then.
+            the network as it is then.
     """
     import torch  # slow to import, and the settings are read without it
     from torch.nn import functional
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = _network(counts.order - 1, len(counts.vocabulary), settings).to(device)
+        module = _module(counts.order - 1, len(counts.vocabulary), settings).to(device)
+        network = Network(module, device)
         history = torch.from_numpy(counts.history.astype(np.int64)).to(device)
         rows, target = (array.to(device) for array in _rows(counts, settings))
         scale = float(target[rows].sum()) / len(rows)  # what a row weighs, so that the loss is one of counts
         steps = settings.passes * math.ceil(len(rows) / settings.batch)
         optimiser = torch.optim.AdamW(
-            network.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
+            module.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
         )
-        rate = partial(_rate, steps=steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_rate, steps=steps))
         for number in range(1, settings.passes + 1):
             total = torch.zeros((), device=device)
             # drawn on the CPU, so that every device sees the rows in the same order
             for batch in torch.split(rows[torch.randperm(len(rows)).to(device)], settings.batch):
-                log_probabilities = functional.log_softmax(network(history[batch]), dim=1)
+                log_probabilities = functional.log_softmax(module(history[batch]), dim=1)
                 loss = -(target[batch] * log_probabilities).sum() / (len(batch) * scale)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 schedule.step()
                 total += loss.detach() * len(batch)
-            on_pass(number, float(total) / len(rows), partial(_table, network, history))
-        return _table(network, history)
+            on_pass(number, float(total) / len(rows), network)
+    return network
 
 
-def _network(width: int, symbols: int, settings: Settings) -> torch.nn.Module:
+def _module(width: int, symbols: int, settings: Settings) -> torch.nn.Module:
     """int64[B, n-1] to logits float32[B, V]."""
     from torch import Tensor, nn
 
@@ -136,16 +165,3 @@ def _rate(step: int, steps: int) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     return 0.5 + 0.5 * math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up))
-
-
-def _table(network: torch.nn.Module, history: torch.Tensor) -> NDArray[np.float64]:
-    import torch
-
-    network.eval()
-    with torch.no_grad():
-        parts = [torch.softmax(network(part), dim=1).cpu() for part in torch.split(history, 2**14)]
-    network.train()
-    table = torch.cat(parts).double().numpy()
-    table[0, 0] = 0  # no name is empty
-    table /= table.sum(axis=1, keepdims=True)  # float32 sums to 1 only within 1e-7
-    return table

@@ -1,0 +1,118 @@
+"""Contexts beyond those seen: between fit and quantise, the unseen contexts that a model itself visits most.
+
+A walk that reaches a context which the training names lack goes on from its longest suffix that they have, and forgets
+what stood before. A network needs not forget: it has a distribution for any context. So the contexts where walks would
+forget are ranked by how many names are expected to pass through them, and the first of them become states of their own;
+as each leads to others, that is done in rounds.
+
+A context that was there keeps its distribution; what changes is where some of its arrows lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from namegen.errors import SettingError
+from namegen.ngrams import NgramCounts
+from namegen.vocabulary import MAX_LENGTH, Vocabulary
+
+ROUNDS = 6  # a share of the budget each; a round's states lead one symbol further
+KEY_BITS = 64  # what the symbols of a context have to fit in
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Expansion:
+    """The contexts of the counts, and behind them the added ones; S in all.
+
+    Args:
+        probabilities: float64[S, V].
+        successor: int32[S, V]: to the exact context where it is a state, else to its longest suffix in the counts.
+        history: uint16[S, n-1], as in NgramCounts.
+    """
+
+    vocabulary: Vocabulary
+    order: int
+    probabilities: NDArray[np.float64]
+    successor: NDArray[np.int32]
+    history: NDArray[np.uint16]
+
+
+def expand(
+    probabilities: NDArray[np.float64],
+    counts: NgramCounts,
+    budget: int,
+    predict: Callable[[NDArray[np.uint16], NDArray[np.int32]], NDArray[np.float64]],
+) -> Expansion:
+    """Adds up to `budget` states.
+
+    Args:
+        probabilities: float64[S, V], the model's table over the contexts of the counts.
+        predict: (history uint16[N, n-1], base int32[N]) to the model's float64[N, V] there; `base` is the longest
+            suffix of each that is a context of the counts.
+
+    Raises:
+        SettingError: where a context does not fit in 64 bits, so that the order is too high for the alphabet.
+    """
+    width, bits = counts.order - 1, len(counts.vocabulary).bit_length()  # V itself stands for what is not known
+    if width * bits > KEY_BITS:
+        remedy = f"Use order {KEY_BITS // bits + 1} or less"
+        raise SettingError(
+            f"contexts of {width} symbols out of {len(counts.vocabulary)} are too many to tell", "", remedy
+        )
+    mask = np.uint64(2 ** (width * bits) - 1)
+    successor, history, is_whole = counts.successor.copy(), counts.history, counts.is_whole
+    keys = _keys(history, bits)
+    for left in range(ROUNDS, -1, -1):
+        # Where a walk would forget: from a context that is whole to one that is not.
+        state, symbol = np.nonzero(is_whole[:, None] & ~is_whole[successor] & (probabilities > 0))
+        after = ((keys[state] << np.uint64(bits)) & mask) | symbol.astype(np.uint64)
+        known = np.flatnonzero(is_whole)
+        known = known[np.argsort(keys[known])]
+        place = np.minimum(np.searchsorted(keys[known], after), len(known) - 1)
+        hit = keys[known[place]] == after  # states that the last round added
+        successor[state[hit], symbol[hit]] = known[place[hit]]
+        state, symbol, after = state[~hit], symbol[~hit], after[~hit]
+        share = min(-(-budget // max(left, 1)), budget)
+        if not (left and share and len(state)):
+            break
+        mass = visits(probabilities, successor)[state] * probabilities[state, symbol]
+        found, first, inverse = np.unique(after, return_index=True, return_inverse=True)
+        best = np.sort(np.argsort(-np.bincount(inverse, weights=mass), kind="stable")[:share])
+        source, last = state[first[best]], symbol[first[best]]
+        base = successor[source, last]  # not whole, so a context of the counts
+        added = np.concatenate([history[source, 1:], last[:, None].astype(np.uint16)], axis=1)
+        probabilities = np.concatenate([probabilities, predict(added, base)])
+        successor = np.concatenate([successor, counts.successor[base]])
+        history = np.concatenate([history, added])
+        is_whole = np.concatenate([is_whole, np.ones(len(best), bool)])
+        keys = np.concatenate([keys, found[best]])
+        budget -= len(best)
+    return Expansion(counts.vocabulary, counts.order, probabilities, successor, history)
+
+
+def visits(probabilities: NDArray[np.float64], successor: NDArray[np.int32]) -> NDArray[np.float64]:
+    """float64[S]: how many times a name is expected to be in each state, by a forward pass from the start."""
+    total = np.zeros(len(successor))
+    at: NDArray[np.intp] = np.zeros(1, np.intp)
+    mass: NDArray[np.float64] = np.ones(1)
+    for _ in range(MAX_LENGTH):
+        total[at] += mass
+        flow = mass[:, None] * probabilities[at, 1:]
+        now: NDArray[np.float64] = np.bincount(
+            successor[at, 1:].ravel(), weights=flow.ravel(), minlength=len(successor)
+        )
+        at = np.flatnonzero(now)
+        mass = now[at]
+    return total
+
+
+def _keys(history: NDArray[np.uint16], bits: int) -> NDArray[np.uint64]:
+    """uint64[S]: the symbols of each context in one number, the last one lowest."""
+    keys = np.zeros(len(history), np.uint64)
+    for column in history.T:
+        keys = (keys << np.uint64(bits)) | column.astype(np.uint64)
+    return keys

@@ -1,0 +1,124 @@
+"""Expansion adds states; it changes no distribution that was there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from namegen.automaton import quantise
+from namegen.corpus import Corpus, split
+from namegen.errors import SettingError
+from namegen.evaluation import table_nll
+from namegen.expansion import expand, visits
+from namegen.models import kneser_ney
+from namegen.ngrams import NgramCounts, count_ngrams
+from namegen.sampling import sample
+from namegen.vocabulary import Vocabulary
+from strategies import names as some_names
+from test_automaton import check_invariants
+
+
+def oracle(history: NDArray[np.uint16], symbols: int) -> NDArray[np.float64]:
+    """A model that knows every context, and has a different distribution for each; no name is empty."""
+    rows = []
+    for context in history:
+        generator = np.random.default_rng(context.tolist())
+        row = generator.exponential(size=symbols) ** 3 + 1e-3
+        row[0] = 0 if not context.any() else row[0]
+        rows.append(row / row.sum())
+    return np.array(rows).reshape(-1, symbols)
+
+
+def exact_nll(names: list[str], counts: NgramCounts) -> float:
+    """The NLL of the oracle itself, each context asked whole."""
+    total, symbols = 0.0, 0
+    width, vocabulary = counts.order - 1, counts.vocabulary
+    for name in names:
+        ids = [0] * width + vocabulary.encode([name])[0].tolist() + [0]
+        for i in range(width, len(ids)):
+            row = oracle(np.array([ids[i - width : i]], np.uint16), len(vocabulary))[0]
+            total, symbols = total - float(np.log(row[ids[i]])), symbols + 1
+    return total / symbols
+
+
+@settings(max_examples=40)
+@given(some_names(max_size=12), st.integers(2, 5), st.integers(0, 60))
+def test_a_context_that_was_there_is_as_it_was(names: list[str], order: int, budget: int) -> None:
+    """Old rows stay, at most `budget` come, each the model's own; A1 to A6 hold, and arrows lead to suffixes."""
+    vocabulary = Vocabulary.of(names)
+    counts = count_ngrams(names, vocabulary, order)
+    table = oracle(counts.history, len(vocabulary))
+    expanded = expand(table, counts, budget, lambda history, base: oracle(history, len(vocabulary)))
+    states, total = counts.states, len(expanded.successor)
+    assert states <= total <= states + budget
+    assert (expanded.probabilities[:states] == table).all()
+    assert (expanded.probabilities == oracle(expanded.history, len(vocabulary))).all()
+    assert (expanded.history[:states] == counts.history).all()
+    assert len(np.unique(expanded.history, axis=0)) == total
+    automaton = quantise(expanded.probabilities, expanded)
+    check_invariants(automaton, expanded.probabilities, counts)
+    unknown = len(vocabulary)
+    for s in range(total):
+        for v in range(1, len(vocabulary)):
+            wanted = [*expanded.history[s, 1:].tolist(), v]
+            found = expanded.history[expanded.successor[s, v]].tolist()
+            known = [symbol for symbol in found if symbol != unknown]
+            if expanded.history[s, 0] != unknown or counts.order == 2:
+                assert found == wanted or wanted[-len(known) :] == known
+                if wanted in expanded.history.tolist():
+                    assert found == wanted
+
+
+def test_with_room_for_all_nothing_is_forgotten() -> None:
+    """Over a small alphabet every context fits, and the automaton's NLL is the model's own."""
+    train, others = ["ab", "abb", "ba"], ["bb", "aab", "baba", "b"]
+    counts = count_ngrams(train, Vocabulary(".ab"), 4)
+    predict = lambda history, base: oracle(history, 3)  # noqa: E731 - as it is handed over
+    gaps = []
+    for budget in (0, 2, 6, 10_000):
+        expanded = expand(oracle(counts.history, 3), counts, budget, predict)
+        gaps.append(abs(table_nll(others, expanded.probabilities, expanded) - exact_nll(others, counts)))
+    assert gaps[0] > 0.01
+    assert gaps[-1] < 1e-12
+
+
+def test_visits_are_those_of_samples(names: Corpus) -> None:
+    """The forward pass expects what 20,000 samples do: starts once a name, and each letter as often."""
+    counts = count_ngrams(names.names, names.vocabulary, 2)
+    table = kneser_ney.fit(counts)
+    expected = visits(table, counts.successor)
+    drawn = sample(quantise(table, counts), 1, 0, 20_000)["name"].to_pylist()
+    seen = np.array([sum(name.count(symbol) for name in drawn) for symbol in names.vocabulary.symbols]) / 20_000
+    assert expected[0] == 1
+    np.testing.assert_allclose(seen[1:], expected[1:], atol=4 * 0.01)
+
+
+def test_the_most_visited_are_added_first(names: Corpus) -> None:
+    """A larger budget brings the table closer to the names it would draw: fewer walks forget."""
+    counts = count_ngrams(split(names).train[:2000], names.vocabulary, 5)
+    table = kneser_ney.fit(counts)
+    forgotten = []
+    for budget in (0, 1000, 5000):
+        expanded = expand(table, counts, budget, lambda history, base: table[base])
+        assert len(expanded.successor) == counts.states + budget
+        unknown = (expanded.history == len(names.vocabulary)).any(axis=1)
+        forgotten.append(visits(expanded.probabilities, expanded.successor)[unknown].sum())
+    assert forgotten[0] > 1.05 * forgotten[1] > 1.05 * forgotten[2] > 0
+
+
+def test_the_same_budget_gives_the_same_bytes(names: Corpus) -> None:
+    counts = count_ngrams(split(names).train[:500], names.vocabulary, 4)
+    table = kneser_ney.fit(counts)
+    one, two = (expand(table, counts, 300, lambda history, base: table[base]) for _ in range(2))
+    assert quantise(one.probabilities, one).sha256 == quantise(two.probabilities, two).sha256
+
+
+def test_contexts_that_do_not_fit() -> None:
+    """14 symbols out of 27 need 70 bits: refused, with the largest order that does."""
+    counts = count_ngrams(["emma"], Vocabulary("." + "abcdefghijklmnopqrstuvwxyz"), 15)
+    table = kneser_ney.fit(counts)
+    with pytest.raises(SettingError, match="Use order 13 or less"):
+        expand(table, counts, 10, lambda history, base: table[base])
