@@ -102,9 +102,8 @@ def visits(probabilities: NDArray[np.float64], successor: NDArray[np.int32]) -> 
     for _ in range(MAX_LENGTH):
         total[at] += mass
         flow = mass[:, None] * probabilities[at, 1:]
-        now: NDArray[np.float64] = np.bincount(
-            successor[at, 1:].ravel(), weights=flow.ravel(), minlength=len(successor)
-        )
+        now = np.zeros(len(successor))
+        np.add.at(now, successor[at, 1:], flow)
         at = np.flatnonzero(now)
         mass = now[at]
     return total
