@@ -21,6 +21,8 @@ from namegen.corpus import read_corpus, split
 from namegen.dataset import dataset_folder, read_dataset_manifest
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
+from namegen.expansion import check_order
+from namegen.models import NETWORKS
 from namegen.storage import check_writable
 from parameters import PARAMETERS, find_model
 from temporary_server import TemporaryServer
@@ -93,6 +95,8 @@ def check(parameters: dict[str, Any]) -> None:
     p = parameters
     corpus = read_corpus(p["names"])
     split(corpus, p["holdout"])
+    if p["model"] in NETWORKS and p["states"]:
+        check_order(p["order"], corpus.vocabulary)
     if p["device"] != "auto":
         resolve_device(p["device"])
     for folder in ("models", "names"):

@@ -20,11 +20,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numpy as np
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
-from numpy.typing import NDArray
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -32,20 +30,19 @@ from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from namegen import report
-from namegen.automaton import Automaton, Contexts, quantise
+from namegen.automaton import Automaton, quantise
 from namegen.corpus import Corpus, Split, read_corpus, split
 from namegen.dataset import Written, dataset_folder, write_dataset
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
-from namegen.evaluation import evaluate, table_nll
-from namegen.expansion import expand
+from namegen.evaluation import evaluate
+from namegen.fitting import Fitted, fit_models
 from namegen.model_folder import ModelFolder
-from namegen.models import bigram, blend, kneser_ney, mlp, neural_bigram, uniform
+from namegen.models import mlp
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.sampling import sample, with_novelty
 from namegen.vocabulary import Vocabulary
 from parameters import (
-    NETWORKS,
     Count,
     Device,
     Holdout,
@@ -62,16 +59,6 @@ from progress import progress
 from temporary_server import TemporaryServer
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The tables of all models, each with the contexts that its rows are of, and how the training went."""
-
-    tables: Mapping[str, tuple[NDArray[np.float64], Contexts]]
-    training: pl.DataFrame  # model, step, loss, dev_nll
-    device: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -103,9 +90,9 @@ def generate(
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
     else:
         counts = count_contexts(whole(parts), corpus.vocabulary, order)
-        fitted = train(counts, whole(parts), model, states, device)
+        fitted, notes = train(counts, whole(parts), model, states, device)
         automata, evaluation = evaluate_models(fitted, whole(parts))
-        save(folder, whole(corpus), counts, fitted, automata[model], evaluation, names)
+        save(folder, whole(corpus), counts, fitted, automata[model], evaluation, {"names": names, **notes})
     written = sample_names(folder, whole(corpus), count, seed, output, device)
     made = Made(folder, dataset_folder(Path(output), folder.path.name, seed), written)
     publish(made)
@@ -134,54 +121,14 @@ def count_contexts(parts: Split, vocabulary: Vocabulary, order: int) -> NgramCou
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train(counts: NgramCounts, parts: Split, model: str, states: int, device: str) -> Fitted:
-    """Fits every model that is quick to fit, and the network and its blend if one of them is asked for."""
-    log, device, bigrams = get_run_logger(), resolve_device(device), counts.lower(2)
-    curve: list[tuple[str, int, float, float | None]] = []  # model, step, loss, NLL on dev
-
-    def dev_nll(table: NDArray[np.float64]) -> float:
-        return table_nll(parts.dev, table, counts)
-
-    started = time.perf_counter()
-    descent = neural_bigram.fit(
-        bigrams, device=device, on_step=lambda step, loss: curve.append(("neural-bigram", step, loss, None))
-    )
-    if curve[-1][2] > curve[0][2]:
-        log.warning("The loss of neural-bigram rose: there are too few names for its settings")
-    tables: dict[str, tuple[NDArray[np.float64], Contexts]] = {
-        "uniform": (uniform.fit(bigrams), bigrams),
-        "bigram": (bigram.fit(bigrams), bigrams),
-        "neural-bigram": (descent, bigrams),
-        "kneser-ney": (kneser_ney.fit(counts), counts),
-    }
-    if model in NETWORKS:
-        with progress(mlp.DEFAULT.passes, "Training mlp, passes", log.info) as advance:
-
-            def on_pass(number: int, loss: float, network: mlp.Network) -> None:
-                curve.append(
-                    ("mlp", number, loss, dev_nll(network.probabilities(counts.history)) if parts.dev else None)
-                )
-                advance(1)
-
-            network = mlp.train(counts, device=device, on_pass=on_pass)
-        by_network, by_counts = network.probabilities(counts.history), tables["kneser-ney"][0]
-        weight = blend.best_weight(by_network, by_counts, dev_nll) if parts.dev else blend.USUAL
-        log.info("blend is %.2f of mlp, %.2f of kneser-ney", weight, 1 - weight)
-        mixed = expand(
-            blend.mix(by_network, by_counts, weight),
-            counts,
-            states,
-            lambda history, base: blend.mix(network.probabilities(history), by_counts[base], weight),
-        )
-        alone = expand(by_network, counts, states, lambda history, base: network.probabilities(history))
-        tables["mlp"] = alone.probabilities, alone
-        tables["blend"] = mixed.probabilities, mixed
-    seconds = time.perf_counter() - started
-    training = pl.DataFrame(
-        curve, {"model": pl.String, "step": pl.Int64, "loss": pl.Float64, "dev_nll": pl.Float64}, orient="row"
-    )
+def train(counts: NgramCounts, parts: Split, model: str, states: int, device: str) -> tuple[Fitted, dict[str, object]]:
+    """Fits the models; returns with them what the manifest notes of the training."""
+    log, device, started = get_run_logger(), resolve_device(device), time.perf_counter()
+    with progress(mlp.DEFAULT.passes, "Training mlp, passes", log.info) as advance:
+        fitted = fit_models(counts, parts.dev, model, states, device, log.info, advance)
+    seconds = round(time.perf_counter() - started, 3)
     log.info("Trained on %s in %.2f s", device, seconds)
-    return Fitted(tables, training, device, seconds)
+    return fitted, {"trained_on": device, "training_seconds": seconds}
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
@@ -200,11 +147,10 @@ def save(
     fitted: Fitted,
     automaton: Automaton,
     evaluation: pl.DataFrame,
-    names: str,
+    notes: dict[str, object],
 ) -> None:
     """Writes the model's folder."""
     bigrams = bigram_frame(corpus.names, counts, fitted.tables["bigram"][0])
-    notes = {"names": names, "trained_on": fitted.device, "training_seconds": round(fitted.seconds, 3)}
     folder.save(automaton, counts, bigrams, fitted.training, evaluation, notes)
     get_run_logger().info("Wrote %s", folder.path)
 

@@ -41,8 +41,6 @@ Device = Annotated[
     Field(description="where to train and sample; auto takes a GPU if there is one"),
 ]
 
-NETWORKS = ("mlp", "blend")  # models that take longer to train, and are fitted only when one of them is asked for
-
 PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "count": (Count, 100_000),
     "seed": (Seed, 42),
@@ -68,7 +66,7 @@ def find_model(corpus: Corpus, model: str, holdout: float, order: int, states: i
     holdout = float(holdout) + 0.0  # 0, 0.0 and -0.0 are one setting, and JSON has three
     network = asdict(neural_bigram.NOTEBOOK)
     settings: dict[str, Any] = {"holdout": holdout, "order": order, "neural_bigram": network}
-    if model in NETWORKS:
+    if model in models.NETWORKS:
         settings |= {"mlp": asdict(mlp.DEFAULT), "states": states}
     settings["models_version"] = models.VERSION
     return model_folder(Path(output), corpus, model, settings)

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from namegen.errors import SettingError
-from namegen.ngrams import NgramCounts
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
+
+if TYPE_CHECKING:
+    from namegen.ngrams import NgramCounts
 
 ROUNDS = 6  # a share of the budget each; a round's states lead one symbol further
 KEY_BITS = 64  # what the symbols of a context have to fit in
@@ -57,12 +60,10 @@ def expand(
     Raises:
         SettingError: where a context does not fit in 64 bits, so that the order is too high for the alphabet.
     """
-    width, bits = counts.order - 1, len(counts.vocabulary).bit_length()  # V itself stands for what is not known
-    if width * bits > KEY_BITS:
-        remedy = f"Use order {KEY_BITS // bits + 1} or less"
-        raise SettingError(
-            f"contexts of {width} symbols out of {len(counts.vocabulary)} are too many to tell", "", remedy
-        )
+    if budget == 0:
+        return Expansion(counts.vocabulary, counts.order, probabilities, counts.successor, counts.history)
+    check_order(counts.order, counts.vocabulary)
+    width, bits = counts.order - 1, _bits(counts.vocabulary)
     mask = np.uint64(2 ** (width * bits) - 1)
     successor, history, is_whole = counts.successor.copy(), counts.history, counts.is_whole
     keys = _keys(history, bits)
@@ -94,6 +95,15 @@ def expand(
     return Expansion(counts.vocabulary, counts.order, probabilities, successor, history)
 
 
+def check_order(order: int, vocabulary: Vocabulary) -> None:
+    """Raises SettingError where a context does not fit in 64 bits."""
+    if (order - 1) * _bits(vocabulary) > KEY_BITS:
+        raise SettingError(
+            f"with {len(vocabulary) - 1} different characters, contexts of {order - 1} cannot be added",
+            remedy=f"Use --order {KEY_BITS // _bits(vocabulary) + 1} or less, or --states 0",
+        )
+
+
 def visits(probabilities: NDArray[np.float64], successor: NDArray[np.int32]) -> NDArray[np.float64]:
     """float64[S]: how many times a name is expected to be in each state, by a forward pass from the start."""
     total = np.zeros(len(successor))
@@ -107,6 +117,10 @@ def visits(probabilities: NDArray[np.float64], successor: NDArray[np.int32]) -> 
         at = np.flatnonzero(now)
         mass = now[at]
     return total
+
+
+def _bits(vocabulary: Vocabulary) -> int:
+    return len(vocabulary).bit_length()  # V itself stands for what is not known
 
 
 def _keys(history: NDArray[np.uint16], bits: int) -> NDArray[np.uint64]:

@@ -274,6 +274,11 @@ def test_a_folder_as_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     assert "is a folder" in refusal(capsys, "--names", tmp_path)
 
 
+def test_an_order_that_is_too_high_for_added_states(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "--names", NAMES, "--model", "blend", "--order", "14")
+    assert "--order 13 or less" in line
+
+
 def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot be written" in refusal(capsys, "--names", NAMES, "--output", "/dev/null/x")
 

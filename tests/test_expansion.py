@@ -120,5 +120,5 @@ def test_contexts_that_do_not_fit() -> None:
     """14 symbols out of 27 need 70 bits: refused, with the largest order that does."""
     counts = count_ngrams(["emma"], Vocabulary("." + "abcdefghijklmnopqrstuvwxyz"), 15)
     table = kneser_ney.fit(counts)
-    with pytest.raises(SettingError, match="Use order 13 or less"):
+    with pytest.raises(SettingError, match="Use --order 13 or less"):
         expand(table, counts, 10, lambda history, base: table[base])

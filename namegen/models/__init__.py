@@ -4,4 +4,5 @@
 1 within 1e-12.
 """
 
+NETWORKS = ("mlp", "blend")  # those that take longer to fit, and are fitted only where one of them is asked for
 VERSION = 1  # of the models' code, part of a model's id: raised whenever one of them fits another table
