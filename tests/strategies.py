@@ -17,11 +17,12 @@ def names(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[list[str]]
     """Lists of names over an alphabet of 1 to 8 letters, duplicates among them."""
 
     def over(alphabet: set[str]) -> st.SearchStrategy[list[str]]:
-        name = st.text(sorted(alphabet), min_size=1, max_size=9).filter(lambda n: n == n.strip())
+        visible = min(alphabet - {" "})
+        name = st.text(sorted(alphabet), min_size=1, max_size=9).map(lambda text: text.strip() or visible)
         return st.lists(name, min_size=min_size, max_size=max_size)
 
-    alphabets = st.sets(st.sampled_from(LETTERS), min_size=1, max_size=8).filter(lambda a: "".join(a).strip() != "")
-    return alphabets.flatmap(over)
+    alphabets = st.sets(st.sampled_from(LETTERS), min_size=1, max_size=8).map(lambda letters: letters - {" "} or {"a"})
+    return st.tuples(alphabets, st.sampled_from(["", "", " "])).map(lambda pair: {*pair[0], *pair[1]}).flatmap(over)
 
 
 @st.composite

@@ -97,7 +97,7 @@ class KneserNey:
         return (row[symbol] - discounts[min(row[symbol], 3)] + taken * shorter) / total
 
 
-@given(some_names(max_size=60), st.integers(2, 6))
+@given(some_names(max_size=40), st.integers(2, 6))
 def test_kneser_ney_equals_its_definition(names: list[str], order: int) -> None:
     """Every probability, for random corpora, alphabets and orders; after the start the boundary has none."""
     vocabulary = Vocabulary.of([*names, "q"])
