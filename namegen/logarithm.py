@@ -31,13 +31,25 @@ _COEFFICIENTS = tuple(
 )
 
 
-def ln(x: ArrayLike) -> NDArray[np.float64]:
-    """The natural logarithm of positive, normal float64, elementwise; within 1 ulp; -inf for 0.
+_BLOCK = 2**14  # elements at a time: what lies between the steps stays in the cache
 
-    With x = 2^k (1+f), 1+f in [sqrt(1/2), sqrt(2)) and s = f / (2+f): ln x = k ln 2 + ln(1+f), and
-    ln(1+f) = f - f^2/2 + s (f^2/2 + R(s^2)), R the polynomial of the coefficients.
-    """
+
+def ln(x: ArrayLike) -> NDArray[np.float64]:
+    """The natural logarithm of positive, normal float64, elementwise; within 1 ulp; -inf for 0."""
     x = np.asarray(x, np.float64)
+    result = np.empty(x.shape)
+    source, target = x.reshape(-1), result.reshape(-1)
+    for start in range(0, x.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        target[block] = _ln(source[block])
+    return result
+
+
+def _ln(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One block, by FDLIBM's way: ln x = k ln 2 + ln(1+f) for x = 2^k (1+f), 1+f in [sqrt(1/2), sqrt(2)).
+
+    With s = f / (2+f), ln(1+f) = f - f^2/2 + s (f^2/2 + R(s^2)), R the polynomial of the coefficients.
+    """
     zero = x == 0
     mantissa, k = np.frexp(np.where(zero, 1.0, x))  # in [1/2, 1)
     small = mantissa < np.sqrt(0.5)
