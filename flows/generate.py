@@ -38,7 +38,7 @@ from namegen.errors import NamegenError, printable
 from namegen.evaluation import evaluate
 from namegen.fitting import Fitted, fit_models
 from namegen.model_folder import ModelFolder
-from namegen.models import mlp
+from namegen.models import NETWORKS, mlp
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.sampling import sample, with_novelty
 from namegen.vocabulary import Vocabulary
@@ -124,7 +124,8 @@ def count_contexts(parts: Split, vocabulary: Vocabulary, order: int) -> NgramCou
 def train(counts: NgramCounts, parts: Split, model: str, states: int, device: str) -> tuple[Fitted, dict[str, object]]:
     """Fits the models; returns with them what the manifest notes of the training."""
     log, device, started = get_run_logger(), resolve_device(device), time.perf_counter()
-    with progress(mlp.DEFAULT.passes, "Training mlp, passes", log.info) as advance:
+    passes = mlp.DEFAULT.passes if model in NETWORKS else 0
+    with progress(passes, "Training mlp, passes", log.info) as advance:
         fitted = fit_models(counts, parts.dev, model, states, device, log.info, advance)
     seconds = round(time.perf_counter() - started, 3)
     log.info("Trained on %s in %.2f s", device, seconds)

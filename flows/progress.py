@@ -15,8 +15,8 @@ LINE_SECONDS = 10.0
 
 @contextmanager
 def progress(total: int, what: str, log: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
-    """Gives a function to call with each number of things done, of `total`."""
-    if sys.stderr.isatty():
+    """Gives a function to call with each number of things done, of `total`; of nothing, nothing is shown."""
+    if total and sys.stderr.isatty():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
