@@ -103,7 +103,7 @@ def write_dataset(
     """Makes `folder` a data set of at least `count` rows. Parts that are there and right are kept.
 
     Args:
-        stream: what decides the rows, as JSON has it; a part of another stream is replaced.
+        stream: what decides the rows, as JSON has it; a data set of another one is refused.
         make_rows: (first, rows) to those rows, equal for equal arguments.
         configuration: goes into the manifest as it is.
         on_kept: called with the rows of each part that is kept.
@@ -125,7 +125,7 @@ def write_dataset(
     for number, first in enumerate(range(0, count, PART_ROWS)):
         path, rows = folder / f"part-{number:06d}.parquet", min(PART_ROWS, count - first)
         known = parts.get(path.name)
-        if known and known.rows == rows:
+        if known and (known.first, known.rows) == (first, rows):
             if path.is_file() and sha256_of(path) == known.sha256:
                 on_kept(rows)
                 kept += 1
