@@ -70,7 +70,7 @@ def parse(argv: list[str]) -> dict[str, Any]:
     )
     adapters = {name: TypeAdapter(kind) for name, (kind, _) in PARAMETERS.items()}
     for name, (kind, default) in PARAMETERS.items():
-        choices = TypeAdapter(kind).json_schema().get("enum")
+        choices = adapters[name].json_schema().get("enum")
         metavar = "{" + ",".join(choices) + "}" if choices else name.upper()
         text = f"{kind.__metadata__[0].description} (default: {default})"
         parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
@@ -102,9 +102,10 @@ def check(parameters: dict[str, Any]) -> None:
     for folder in ("models", "names"):
         check_writable(Path(p["output"]) / folder)
     model = find_model(corpus, p["model"], p["holdout"], p["order"], p["states"], p["output"])
-    if model.is_finished():
+    automaton = model.load()
+    if automaton:
         target = dataset_folder(Path(p["output"]), model.path.name, p["seed"])
-        read_dataset_manifest(target, model.automaton().stream(p["seed"]))
+        read_dataset_manifest(target, automaton.stream(p["seed"]))
 
 
 def begin(argv: list[str]) -> tuple[dict[str, Any], TemporaryServer | None]:
@@ -122,12 +123,16 @@ def begin(argv: list[str]) -> tuple[dict[str, Any], TemporaryServer | None]:
     return parameters, TemporaryServer()
 
 
-def is_of_use(record: logging.LogRecord) -> bool:
-    """Takes the traceback from an error that says itself what to do; passes over a link that leads nowhere."""
+def without_traceback(record: logging.LogRecord) -> bool:
+    """Takes the traceback from an error that says itself what to do."""
     if record.exc_info and isinstance(record.exc_info[1], NamegenError):
         record.exc_info = None
-    # the temporary server has no interface in which to view a run
-    return not (record.getMessage().startswith("View at ") and not os.environ.get("PREFECT_API_URL"))
+    return True
+
+
+def is_no_link(record: logging.LogRecord) -> bool:
+    """Passes over Prefect's link to its interface: the temporary server has none."""
+    return not record.getMessage().startswith("View at ")
 
 
 @contextmanager
@@ -137,15 +142,18 @@ def prefect_api(server: TemporaryServer | None) -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(is_of_use)
+        logging.getLogger(name).addFilter(without_traceback)
     # A profile or a prefect.toml can name a server too, and only Prefect knows how to read them: by now it has.
     if server is None or PREFECT_API_URL.value():
+        if server:
+            server.stop()
         with get_client(sync_client=True) as client:
             if error := client.api_healthcheck():
                 remedy = "Start it, or unset PREFECT_API_URL to have a temporary one"
                 raise ConnectionError(f"the Prefect server at {client.api_url} does not answer ({error}). {remedy}.")
         yield
         return
+    logging.getLogger("prefect.flow_runs").addFilter(is_no_link)
     # Nobody watches the heartbeats of a server that ends with the run, and waiting for the last takes a second.
     with temporary_settings({PREFECT_API_URL: server.url(), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield

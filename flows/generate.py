@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import polars as pl
-import polars.selectors as cs
 import pyarrow as pa
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -86,15 +85,19 @@ def generate(
     """Ingests, counts, trains, evaluates and samples; what an earlier run has made is found and kept."""
     corpus, parts = ingest(names, holdout)
     folder = find_model(corpus, model, holdout, order, states, output)
-    if folder.is_finished():
+    automaton = folder.load()
+    if automaton:
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
     else:
         counts = count_contexts(whole(parts), corpus.vocabulary, order)
         fitted, notes = train(counts, whole(parts), model, states, device)
         automata, evaluation = evaluate_models(fitted, whole(parts))
-        save(folder, whole(corpus), counts, fitted, automata[model], evaluation, {"names": names, **notes})
-    written = sample_names(folder, whole(corpus), count, seed, output, device)
-    made = Made(folder, dataset_folder(Path(output), folder.path.name, seed), written)
+        automaton = automata[model]
+        save(folder, whole(corpus), counts, fitted, automaton, evaluation, {"names": names, **notes})
+    target = dataset_folder(Path(output), folder.path.name, seed)
+    configuration = {"model": folder.path.name, **folder.configuration}
+    written = sample_names(automaton, target, configuration, whole(corpus), count, seed, device)
+    made = Made(folder, target, written)
     publish(made)
     return made
 
@@ -157,11 +160,17 @@ def save(
 
 
 @task(name="sample", cache_policy=NO_CACHE)
-def sample_names(folder: ModelFolder, corpus: Corpus, count: int, seed: int, output: str, device: str) -> Written:
+def sample_names(
+    automaton: Automaton,
+    target: Path,
+    configuration: dict[str, Any],
+    corpus: Corpus,
+    count: int,
+    seed: int,
+    device: str,
+) -> Written:
     """Samples the names that the data set lacks, and writes them."""
     log = get_run_logger()
-    automaton = folder.automaton()
-    target = dataset_folder(Path(output), folder.path.name, seed)
     known = pa.array(corpus.names)
     with progress(count, "Sampling names", log.info) as advance:
 
@@ -169,7 +178,6 @@ def sample_names(folder: ModelFolder, corpus: Corpus, count: int, seed: int, out
             chosen = sampling_device(device)
             return with_novelty(sample(automaton, seed, first, rows, chosen, advance), known)
 
-        configuration = {"model": folder.path.name, **folder.configuration}
         written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, advance)
     for name in written.mended:
         log.warning("%s was not as the manifest has it, and was made again", target / name)
@@ -188,8 +196,10 @@ def sample_names(folder: ModelFolder, corpus: Corpus, count: int, seed: int, out
 def publish(made: Made) -> None:
     """Puts the evaluation, and where the data set lies, into Prefect's interface."""
     evaluation = made.model.evaluation()
+    # JSON has neither infinities nor NaN
+    finite = pl.when(pl.col(pl.Float64).is_finite()).then(pl.col(pl.Float64))
     create_table_artifact(
-        evaluation.with_columns(cs.float().fill_nan(None)).to_dicts(),
+        evaluation.with_columns(finite).to_dicts(),
         key="evaluation",
         description="NLL in nats a character, end of name included",
     )

@@ -3,9 +3,9 @@
     outputs/models/<model>-<id>/   manifest.json, bigrams.parquet, ngrams.parquet, training.parquet,
                                    evaluation.parquet, automaton.safetensors
 
-The id is a hash of the names and of every setting that changes what is in the folder; the device is none of
-them, as it changes nothing that survives the rounding to 2^-32 but for rare last units. Files are written one by
-one, each whole, and the manifest last: a folder without one is unfinished, and is made again.
+The id is a hash of the names and of every setting that changes what is in the folder. The device is none of them: a
+model that is there serves every device, wherever it was trained. Files are written one by one, each whole, and the
+manifest last: a folder without one is unfinished, and is made again.
 """
 
 from __future__ import annotations
@@ -50,29 +50,25 @@ class ModelFolder:
     path: Path
     configuration: dict[str, Any]
 
-    def is_finished(self) -> bool:
-        """Whether the model is there, whole.
+    def load(self) -> Automaton | None:
+        """The model's automaton, where the folder is there, whole; None where it is yet to be made.
 
         Raises:
             ArtifactError: where it was finished, and a file of it is gone, not as it was, or another model's.
         """
         manifest = read_manifest(self.path / MANIFEST, ModelManifest)
         if manifest is None:
-            return False
+            return None
         remedy = f"Remove {self.path} and run the job again to have it made anew"
-        sha256 = self.automaton().sha256  # says more of what is wrong with an automaton than a checksum does
-        if manifest.configuration != self.configuration or manifest.automaton_sha256 != sha256:
+        automaton = automata.load(self.path / AUTOMATON)  # says more of what is wrong with it than a checksum does
+        if manifest.configuration != self.configuration or manifest.automaton_sha256 != automaton.sha256:
             raise ArtifactError("is of another model than its folder", str(self.path / MANIFEST), remedy)
         if set(manifest.files) != FILES:
             raise ArtifactError(f"does not list the files {sorted(FILES)}", str(self.path / MANIFEST), remedy)
         for name in sorted(FILES):
             if sha256_of(self.path / name) != manifest.files[name]:
                 raise ArtifactError("was altered: it does not fit its checksum", str(self.path / name), remedy)
-        return True
-
-    def automaton(self) -> Automaton:
-        """The model's automaton, checked."""
-        return automata.load(self.path / AUTOMATON)
+        return automaton
 
     def evaluation(self) -> pl.DataFrame:
         """The model's evaluation, next to the models it was compared with."""

@@ -354,10 +354,18 @@ def test_what_lies_there_is_of_something_else(
     assert "Remove" in refusal(capsys, "--names", NAMES, "--output", tmp_path)
 
 
-def test_a_server_that_does_not_answer(environment: dict[str, str], tmp_path: Path) -> None:
-    """Exit 1 and a line with the address and the way out."""
+@pytest.mark.parametrize("named_by", ["variable", "profile"])
+def test_a_server_that_does_not_answer(environment: dict[str, str], tmp_path: Path, named_by: str) -> None:
+    """Exit 1 and a line with the address and the way out, also where a profile of Prefect's names the server."""
     nobody = "http://127.0.0.1:9/api"
-    done = run({**environment, "PREFECT_API_URL": nobody}, "--count", 5, "--output", tmp_path)
+    own = {**environment, "PREFECT_HOME": str(tmp_path / "prefect")}
+    if named_by == "variable":
+        own["PREFECT_API_URL"] = nobody
+    else:
+        (tmp_path / "prefect").mkdir()
+        profile = f'active = "team"\n[profiles.team]\nPREFECT_API_URL = "{nobody}"\n'
+        (tmp_path / "prefect" / "profiles.toml").write_text(profile)
+    done = run(own, "--count", 5, "--output", tmp_path)
     assert done.returncode == 1
     assert f"the Prefect server at {nobody}/ does not answer" in done.stderr
     assert "unset PREFECT_API_URL" in done.stderr

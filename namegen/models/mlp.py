@@ -117,7 +117,7 @@ def train(
                 log_probabilities = functional.log_softmax(module(history[batch]), dim=1)
                 loss = -(target[batch] * log_probabilities).sum() / (len(batch) * scale)
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()  # type: ignore[no-untyped-call] # torch gives it no types
                 optimiser.step()
                 schedule.step()
                 total += loss.detach() * len(batch)
@@ -135,7 +135,7 @@ def _module(width: int, symbols: int, settings: Settings) -> torch.nn.Module:
             self.inner = inner
 
         def forward(self, x: Tensor) -> Tensor:
-            return x + self.inner(x)  # type: ignore[no-any-return]
+            return x + self.inner(x)  # type: ignore[no-any-return] # nor a module that is called
 
     hidden, dropout = settings.hidden, settings.dropout
     return nn.Sequential(
