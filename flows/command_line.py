@@ -21,10 +21,8 @@ from namegen.corpus import read_corpus, split
 from namegen.dataset import dataset_folder, read_dataset_manifest
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
-from namegen.expansion import check_order
-from namegen.models import NETWORKS
 from namegen.storage import check_writable
-from parameters import PARAMETERS, find_model
+from parameters import PARAMETERS, chosen_preset, find_model
 from temporary_server import TemporaryServer
 
 DESCRIPTION = "Learns from a list of names and makes new ones, with the probability of each, as Parquet."
@@ -72,7 +70,7 @@ def parse(argv: list[str]) -> dict[str, Any]:
     for name, (kind, default) in PARAMETERS.items():
         choices = adapters[name].json_schema().get("enum")
         metavar = "{" + ",".join(choices) + "}" if choices else name.upper()
-        text = f"{kind.__metadata__[0].description} (default: {default})"
+        text = f"{kind.__metadata__[-1].description} (default: {'by model and preset' if default is None else default})"
         parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
     given = vars(parser.parse_args(argv))
     parameters = {}
@@ -89,19 +87,18 @@ def check(parameters: dict[str, Any]) -> None:
     """Whatever can be seen to be wrong before anything is made.
 
     Raises:
-        NamegenError: for names that cannot be read, a device that is not there, an output folder that cannot be
-            written, or what lies there already and is altered or of a newer version.
+        NamegenError: for names that cannot be read, or are too few or too short for a setting, a device that is not
+            there, an output folder that cannot be written, or what lies there already and is altered or newer.
     """
     p = parameters
     corpus = read_corpus(p["names"])
     split(corpus, p["holdout"])
-    if p["model"] in NETWORKS and p["states"]:
-        check_order(p["order"], corpus.vocabulary)
+    preset = chosen_preset(corpus, p["model"], p["preset"], p["order"], p["states"])
     if p["device"] != "auto":
         resolve_device(p["device"])
     for folder in ("models", "names"):
         check_writable(Path(p["output"]) / folder)
-    model = find_model(corpus, p["model"], p["holdout"], p["order"], p["states"], p["output"])
+    model = find_model(corpus, p["model"], preset, p["holdout"], p["output"])
     automaton = model.load()
     if automaton:
         target = dataset_folder(Path(p["output"]), model.path.name, p["seed"])

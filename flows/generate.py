@@ -28,17 +28,18 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
-from namegen import report
+from namegen import presets, report
 from namegen.automaton import Automaton, quantise
+from namegen.checkpoint import Checkpoint
 from namegen.corpus import Corpus, Split, read_corpus, split
 from namegen.dataset import Written, dataset_folder, write_dataset
-from namegen.device import resolve_device
-from namegen.errors import NamegenError, printable
+from namegen.device import memory_of, resolve_device, sampling_device
+from namegen.errors import DeviceError, NamegenError, printable
 from namegen.evaluation import evaluate
 from namegen.fitting import Fitted, fit_models
 from namegen.model_folder import ModelFolder
-from namegen.models import NETWORKS, mlp
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
+from namegen.quality import measure as quality_of
 from namegen.sampling import sample, with_novelty
 from namegen.vocabulary import Vocabulary
 from parameters import (
@@ -49,8 +50,10 @@ from parameters import (
     Names,
     Order,
     Output,
+    Preset,
     Seed,
     States,
+    chosen_preset,
     described,
     find_model,
 )
@@ -75,25 +78,28 @@ def generate(
     count: Count = 100_000,
     seed: Seed = 42,
     names: Names = "data/names.txt",
-    model: Model = "kneser-ney",
+    model: Model = "blend",
+    preset: Preset = "default",
     holdout: Holdout = 0.2,
-    order: Order = 6,
-    states: States = 100_000,
+    order: Order = None,
+    states: States = None,
     output: Output = "outputs",
     device: Device = "auto",
 ) -> Made:
     """Ingests, counts, trains, evaluates and samples; what an earlier run has made is found and kept."""
     corpus, parts = ingest(names, holdout)
-    folder = find_model(corpus, model, holdout, order, states, output)
+    chosen = chosen_preset(corpus, model, preset, order, states)
+    folder = find_model(corpus, model, chosen, holdout, output)
     automaton = folder.load()
     if automaton:
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
+        folder.checkpoint.remove()  # a job that died right behind its last file leaves one
     else:
-        counts = count_contexts(whole(parts), corpus.vocabulary, order)
-        fitted, notes = train(counts, whole(parts), model, states, device)
-        automata, evaluation = evaluate_models(fitted, whole(parts))
+        counts = count_contexts(whole(parts), corpus.vocabulary, chosen.order)
+        fitted, notes = train(counts, whole(parts), model, chosen, device, folder.checkpoint)
+        automata, figures = evaluate_models(fitted, whole(corpus), whole(parts))
         automaton = automata[model]
-        save(folder, whole(corpus), counts, fitted, automaton, evaluation, {"names": names, **notes})
+        save(folder, whole(corpus), counts, fitted, automaton, figures, {"names": names, "preset": preset, **notes})
     target = dataset_folder(Path(output), folder.path.name, seed)
     configuration = {"model": folder.path.name, **folder.configuration}
     written = sample_names(automaton, target, configuration, whole(corpus), count, seed, device)
@@ -124,23 +130,30 @@ def count_contexts(parts: Split, vocabulary: Vocabulary, order: int) -> NgramCou
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train(counts: NgramCounts, parts: Split, model: str, states: int, device: str) -> tuple[Fitted, dict[str, object]]:
+def train(
+    counts: NgramCounts, parts: Split, model: str, preset: presets.Preset, device: str, checkpoint: Checkpoint
+) -> tuple[Fitted, dict[str, object]]:
     """Fits the models; returns with them what the manifest notes of the training."""
     log, device, started = get_run_logger(), resolve_device(device), time.perf_counter()
-    passes = mlp.DEFAULT.passes if model in NETWORKS else 0
-    with progress(passes, "Training mlp, passes", log.info) as advance:
-        fitted = fit_models(counts, parts.dev, model, states, device, log.info, advance)
+    passes = preset.network.all_passes
+    with progress(passes, "Training mlp, passes", log.info) as advance, memory_of(device):
+        fitted = fit_models(counts, parts.dev, model, preset, device, checkpoint, log.info, advance)
     seconds = round(time.perf_counter() - started, 3)
     log.info("Trained on %s in %.2f s", device, seconds)
     return fitted, {"trained_on": device, "training_seconds": seconds}
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
-def evaluate_models(fitted: Fitted, parts: Split) -> tuple[dict[str, Automaton], pl.DataFrame]:
-    """Makes each table an automaton, and measures the NLL of both."""
-    automata = {name: quantise(table, contexts) for name, (table, contexts) in fitted.tables.items()}
-    frames = [evaluate(name, table, automata[name], parts) for name, (table, _) in fitted.tables.items()]
-    return automata, pl.concat(frames)
+def evaluate_models(
+    fitted: Fitted, corpus: Corpus, parts: Split
+) -> tuple[dict[str, Automaton], dict[str, pl.DataFrame]]:
+    """Makes each table an automaton, and measures the NLL of both, and how good the names are that it draws."""
+    automata = {name: quantise(table.probabilities, table.contexts) for name, table in fitted.tables.items()}
+    evaluation = [
+        evaluate(name, table.probabilities, automata[name], parts, table.exact) for name, table in fitted.tables.items()
+    ]
+    quality = [quality_of(name, automaton, corpus) for name, automaton in automata.items() if name != "uniform"]
+    return automata, {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
 
 
 @task(name="save", cache_policy=NO_CACHE)
@@ -150,12 +163,12 @@ def save(
     counts: NgramCounts,
     fitted: Fitted,
     automaton: Automaton,
-    evaluation: pl.DataFrame,
+    figures: dict[str, pl.DataFrame],
     notes: dict[str, object],
 ) -> None:
     """Writes the model's folder."""
-    bigrams = bigram_frame(corpus.names, counts, fitted.tables["bigram"][0])
-    folder.save(automaton, counts, bigrams, fitted.training, evaluation, notes)
+    bigrams = bigram_frame(corpus.names, counts, fitted.tables["bigram"].probabilities)
+    folder.save(automaton, counts, {"bigrams": bigrams, "training": fitted.training, **figures}, notes)
     get_run_logger().info("Wrote %s", folder.path)
 
 
@@ -171,12 +184,12 @@ def sample_names(
 ) -> Written:
     """Samples the names that the data set lacks, and writes them."""
     log = get_run_logger()
-    known = pa.array(corpus.names)
+    known, chosen = pa.array(corpus.names), sampling_device(device)
     with progress(count, "Sampling names", log.info) as advance:
 
         def make_rows(first: int, rows: int) -> pa.Table:
-            chosen = sampling_device(device)
-            return with_novelty(sample(automaton, seed, first, rows, chosen, advance), known)
+            with memory_of(chosen):
+                return with_novelty(sample(automaton, seed, first, rows, chosen, advance), known)
 
         written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, advance)
     for name in written.mended:
@@ -195,7 +208,7 @@ def sample_names(
 @task(name="publish", cache_policy=NO_CACHE)
 def publish(made: Made) -> None:
     """Puts the evaluation, and where the data set lies, into Prefect's interface."""
-    evaluation = made.model.evaluation()
+    evaluation, quality = made.model.table("evaluation"), made.model.table("quality")
     # JSON has neither infinities nor NaN
     finite = pl.when(pl.col(pl.Float64).is_finite()).then(pl.col(pl.Float64))
     create_table_artifact(
@@ -208,15 +221,10 @@ def publish(made: Made) -> None:
         "```python",
         f'polars.read_parquet("{made.names.resolve().as_posix()}/*.parquet")',
         "```",
-        report.evaluation_markdown(evaluation),
+        report.markdown(report.evaluation_rows(evaluation)),
+        report.markdown(report.quality_rows(quality)),
     ]
     create_markdown_artifact("\n\n".join(lines), key="data-set", description="Where the names are, and how good")
-
-
-def sampling_device(device: str) -> str:
-    """Like `resolve_device`, but the CPU where the GPU has no float64 for the log-probabilities."""
-    chosen = resolve_device(device)
-    return "cpu" if chosen == "mps" else chosen
 
 
 def whole(value: T) -> T:
@@ -231,8 +239,12 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None) -> int:
             made = generate(**parameters)
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal has no ±
-        print(report.evaluation_text(made.model.evaluation()))
+        print(report.evaluation_text(made.model.table("evaluation")), end="\n\n")
+        print(report.quality_text(made.model.table("quality")))
         print(f"\n{made.model.path}\n{made.names}", flush=True)
+    except DeviceError as error:
+        print(f"generate.py: failed: {error}", file=sys.stderr)
+        return 1
     except NamegenError as error:
         fail(str(error))
     except KeyboardInterrupt:

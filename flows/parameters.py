@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from namegen import models
+from namegen import models, presets
 from namegen.corpus import Corpus
+from namegen.expansion import check_order
 from namegen.model_folder import ModelFolder, model_folder
-from namegen.models import mlp, neural_bigram
+from namegen.models import neural_bigram
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,11 +30,17 @@ Model = Annotated[
 Holdout = Annotated[
     float, Field(ge=0, lt=1, description="the share of the names held out, half for dev and half for test")
 ]
+Preset = Annotated[
+    Literal["quick", "default", "best"],
+    Field(description="how much work mlp and blend get: seconds, the default, or minutes of a GPU or a CPU"),
+]
 Order = Annotated[
-    int, Field(ge=2, le=66, description="n of the longest n-grams that are counted; the longer models look n-1 back")
+    Annotated[int, Field(ge=2, le=66)] | None,
+    Field(description="n of the longest n-grams that are counted; the longer models look n-1 back"),
 ]
 States = Annotated[
-    int, Field(ge=0, le=10**7, description="how many unseen contexts mlp and blend get as states of their own")
+    Annotated[int, Field(ge=0, le=10**7)] | None,
+    Field(description="how many unseen contexts mlp and blend get as states of their own"),
 ]
 Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
 Device = Annotated[
@@ -45,10 +52,11 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "count": (Count, 100_000),
     "seed": (Seed, 42),
     "names": (Names, "data/names.txt"),
-    "model": (Model, "kneser-ney"),
+    "model": (Model, "blend"),
+    "preset": (Preset, "default"),
     "holdout": (Holdout, 0.2),
-    "order": (Order, 6),
-    "states": (States, 100_000),
+    "order": (Order, None),
+    "states": (States, None),
     "output": (Output, "outputs"),
     "device": (Device, "auto"),
 }
@@ -61,12 +69,24 @@ def described(function: F) -> F:
     return function
 
 
-def find_model(corpus: Corpus, model: str, holdout: float, order: int, states: int, output: str) -> ModelFolder:
+def chosen_preset(corpus: Corpus, model: str, preset: str, order: int | None, states: int | None) -> presets.Preset:
+    """What these parameters come to.
+
+    Raises:
+        SettingError: for an order that is too high for the names, or for states to be added.
+    """
+    chosen = presets.choose(model, preset, order, states, max(map(len, corpus.names)))
+    if chosen.states:
+        check_order(chosen.order, corpus.vocabulary)
+    return chosen
+
+
+def find_model(corpus: Corpus, model: str, preset: presets.Preset, holdout: float, output: str) -> ModelFolder:
     """Where the model of these parameters belongs, fitted or not."""
     holdout = float(holdout) + 0.0  # 0, 0.0 and -0.0 are one setting, and JSON has three
     network = asdict(neural_bigram.NOTEBOOK)
-    settings: dict[str, Any] = {"holdout": holdout, "order": order, "neural_bigram": network}
+    settings: dict[str, Any] = {"holdout": holdout, "order": preset.order, "neural_bigram": network}
     if model in models.NETWORKS:
-        settings |= {"mlp": asdict(mlp.DEFAULT), "states": states}
+        settings |= {"mlp": asdict(preset.network), "states": preset.states}
     settings["models_version"] = models.VERSION
     return model_folder(Path(output), corpus, model, settings)

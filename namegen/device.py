@@ -1,10 +1,19 @@
-"""Which device to train and sample on."""
+"""Which device to train and sample on, and what to say when its memory is full."""
 
 from __future__ import annotations
 
-from namegen.errors import SettingError
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from namegen.errors import DeviceError, SettingError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+DRIVERS = (
+    "libcuda.so.1",
+    "nvcuda.dll",
+    "libamdhip64.so",
+)  # NVIDIA's on Linux and Windows; AMD's, which torch calls cuda
 
 
 def resolve_device(device: str) -> str:
@@ -24,3 +33,34 @@ def resolve_device(device: str) -> str:
         choices = " or ".join((*there, "cpu", "auto"))
         raise SettingError(f"device {device!r} is not there", remedy=f"Use {choices}")
     return device
+
+
+def sampling_device(device: str) -> str:
+    """Like `resolve_device`, for sampling: "cuda" or "cpu", as MPS has no float64 for the log-probabilities.
+
+    Without the driver of a GPU torch is not even imported.
+    """
+    if device in {"cpu", "mps"} or (device == "auto" and not any(map(_can_be_loaded, DRIVERS))):
+        return "cpu"
+    return "cuda" if resolve_device(device) == "cuda" else "cpu"
+
+
+@contextmanager
+def memory_of(device: str) -> Iterator[None]:
+    """What runs inside and finds no memory raises DeviceError: torch and numpy say it in several ways."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+            remedy = "Use a smaller --preset, --states or --order" + (", or --device cpu" if device != "cpu" else "")
+            raise DeviceError(f"device {device!r} is out of memory", remedy=remedy) from error
+        raise
+
+
+def _can_be_loaded(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

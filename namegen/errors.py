@@ -43,6 +43,10 @@ class ArtifactError(NamegenError):
     """A file that namegen once wrote is missing, cut short, altered, or of a newer format."""
 
 
+class DeviceError(NamegenError):
+    """A device has no more memory: no fault of the input, and the job may pass on another device."""
+
+
 class OutputError(NamegenError):
     """The output folder cannot be written."""
 

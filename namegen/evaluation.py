@@ -1,7 +1,7 @@
 """How well a model predicts names: its negative log-likelihood, per split, with seen and unseen names apart.
 
-Measured twice, by the model's own table and by the automaton made from it, so that the integers can be seen to
-cost nothing.
+Measured by the model's own table and by the automaton made from it, so that the integers can be seen to cost nothing;
+and, for a model that knows more contexts than its table has, by the model itself, to see what forgetting them costs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from namegen.logarithm import ln
 
 SCHEMA = {
     "model": pl.String,
-    "source": pl.String,  # "table" or "automaton"
+    "source": pl.String,  # "table", "automaton", and "exact" for a model that knows more contexts
     "split": pl.String,  # "train", "dev" or "test"
     "subset": pl.String,  # "all", or "seen" and "unseen": whether the name also stands in train
     "names": pl.Int64,
@@ -30,17 +30,26 @@ SCHEMA = {
 }
 
 
-def evaluate(model: str, probabilities: NDArray[np.float64], automaton: Automaton, split: Split) -> pl.DataFrame:
+def evaluate(
+    model: str,
+    probabilities: NDArray[np.float64],
+    automaton: Automaton,
+    split: Split,
+    exact: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
+) -> pl.DataFrame:
     """The rows of `SCHEMA` for one model: every source, split and subset that has names.
 
     Args:
         probabilities: float64[S, V]: the table that the automaton was made from.
+        exact: gives the log-probabilities of names by the model itself, if they can differ from the table's.
     """
     table = ln(probabilities)
     sources: dict[str, Callable[[Sequence[str]], NDArray[np.float64]]] = {
         "table": lambda names: walk(names, automaton.vocabulary, automaton.successor, table),
         "automaton": automaton.score,
     }
+    if exact:
+        sources["exact"] = exact
     rows = [
         (model, source, name, subset, len(names), *nll(names, score(names)))
         for source, score in sources.items()

@@ -23,8 +23,13 @@ from namegen.vocabulary import MAX_LENGTH, Vocabulary
 if TYPE_CHECKING:
     from namegen.ngrams import NgramCounts
 
-ROUNDS = 6  # a share of the budget each; a round's states lead one symbol further
+ROUNDS = 3  # a share of the budget each; more of them were measured to win nothing
+NEGLIGIBLE = 1e-9  # visits a name: far below what decides which of some million contexts is added
 KEY_BITS = 64  # what the symbols of a context have to fit in
+
+# A model's distributions float64[N, V] after each history uint16[N, n-1]; base int32[N] is its longest suffix that is
+# a context of the counts.
+Predict = Callable[[NDArray[np.uint16], NDArray[np.int32]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,6 +40,7 @@ class Expansion:
         probabilities: float64[S, V].
         successor: int32[S, V]: to the exact context where it is a state, else to its longest suffix in the counts.
         history: uint16[S, n-1], as in NgramCounts.
+        base: int32[S]: the longest suffix of each that is a context of the counts.
     """
 
     vocabulary: Vocabulary
@@ -42,26 +48,22 @@ class Expansion:
     probabilities: NDArray[np.float64]
     successor: NDArray[np.int32]
     history: NDArray[np.uint16]
+    base: NDArray[np.int32]
 
 
-def expand(
-    probabilities: NDArray[np.float64],
-    counts: NgramCounts,
-    budget: int,
-    predict: Callable[[NDArray[np.uint16], NDArray[np.int32]], NDArray[np.float64]],
-) -> Expansion:
-    """Adds up to `budget` states.
+def expand(counts: NgramCounts, budget: int, predict: Predict) -> Expansion:
+    """The contexts of the counts, and up to `budget` others.
 
     Args:
-        probabilities: float64[S, V], the model's table over the contexts of the counts.
-        predict: (history uint16[N, n-1], base int32[N]) to the model's float64[N, V] there; `base` is the longest
-            suffix of each that is a context of the counts.
+        predict: the model.
 
     Raises:
         SettingError: where a context does not fit in 64 bits, so that the order is too high for the alphabet.
     """
+    bases = np.arange(counts.states, dtype=np.int32)
+    probabilities = predict(counts.history, bases)
     if budget == 0:
-        return Expansion(counts.vocabulary, counts.order, probabilities, counts.successor, counts.history)
+        return Expansion(counts.vocabulary, counts.order, probabilities, counts.successor, counts.history, bases)
     check_order(counts.order, counts.vocabulary)
     width, bits = counts.order - 1, _bits(counts.vocabulary)
     mask = np.uint64(2 ** (width * bits) - 1)
@@ -81,6 +83,8 @@ def expand(
         if not (left and share and len(state)):
             break
         mass = visits(probabilities, successor)[state] * probabilities[state, symbol]
+        worth = mass > NEGLIGIBLE
+        state, symbol, after, mass = state[worth], symbol[worth], after[worth], mass[worth]
         found, first, inverse = np.unique(after, return_index=True, return_inverse=True)
         best = np.sort(np.argsort(-np.bincount(inverse, weights=mass), kind="stable")[:share])
         source, last = state[first[best]], symbol[first[best]]
@@ -90,9 +94,10 @@ def expand(
         successor = np.concatenate([successor, counts.successor[base]])
         history = np.concatenate([history, added])
         is_whole = np.concatenate([is_whole, np.ones(len(best), bool)])
+        bases = np.concatenate([bases, base])
         keys = np.concatenate([keys, found[best]])
         budget -= len(best)
-    return Expansion(counts.vocabulary, counts.order, probabilities, successor, history)
+    return Expansion(counts.vocabulary, counts.order, probabilities, successor, history, bases)
 
 
 def check_order(order: int, vocabulary: Vocabulary) -> None:
@@ -105,17 +110,18 @@ def check_order(order: int, vocabulary: Vocabulary) -> None:
 
 
 def visits(probabilities: NDArray[np.float64], successor: NDArray[np.int32]) -> NDArray[np.float64]:
-    """float64[S]: how many times a name is expected to be in each state, by a forward pass from the start."""
+    """float64[S]: how many times a name is expected to be in each state, by a forward pass from the start.
+
+    States with an expectation below `NEGLIGIBLE` at a step are passed over there.
+    """
     total = np.zeros(len(successor))
-    at: NDArray[np.intp] = np.zeros(1, np.intp)
-    mass: NDArray[np.float64] = np.ones(1)
+    at, mass = np.zeros(1, np.intp), np.ones(1)
     for _ in range(MAX_LENGTH):
         total[at] += mass
         flow = mass[:, None] * probabilities[at, 1:]
-        now = np.zeros(len(successor))
-        np.add.at(now, successor[at, 1:], flow)
-        at = np.flatnonzero(now)
-        mass = now[at]
+        now = np.bincount(successor[at, 1:].ravel(), flow.ravel(), len(successor))
+        at = np.flatnonzero(now > NEGLIGIBLE)
+        mass = now[at].astype(np.float64)
     return total
 
 

@@ -1,17 +1,19 @@
 """The folder of a fitted model, found again by content.
 
     outputs/models/<model>-<id>/   manifest.json, bigrams.parquet, ngrams.parquet, training.parquet,
-                                   evaluation.parquet, automaton.safetensors
+                                   evaluation.parquet, quality.parquet, automaton.safetensors
 
 The id is a hash of the names and of every setting that changes what is in the folder. The device is none of them: a
 model that is there serves every device, wherever it was trained. Files are written one by one, each whole, and the
-manifest last: a folder without one is unfinished, and is made again.
+manifest last: a folder without one is unfinished, and is made again; an interrupted training leaves its checkpoint in
+it, to go on from.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from namegen import automaton as automata
 from namegen.automaton import Automaton
+from namegen.checkpoint import Checkpoint
 from namegen.corpus import Corpus
 from namegen.errors import ArtifactError
 from namegen.storage import Manifest, read_manifest, sha256_of, write_atomically, write_frame, write_manifest
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 AUTOMATON = "automaton.safetensors"
-FILES = {AUTOMATON, "ngrams.parquet", "bigrams.parquet", "training.parquet", "evaluation.parquet"}
+FILES = {AUTOMATON, "ngrams.parquet", "bigrams.parquet", "training.parquet", "evaluation.parquet", "quality.parquet"}
 
 
 class ModelManifest(Manifest):
@@ -70,26 +73,33 @@ class ModelFolder:
                 raise ArtifactError("was altered: it does not fit its checksum", str(self.path / name), remedy)
         return automaton
 
-    def evaluation(self) -> pl.DataFrame:
-        """The model's evaluation, next to the models it was compared with."""
+    def table(self, name: str) -> pl.DataFrame:
+        """One of the Parquet files, such as "evaluation"."""
         import polars as pl  # not needed to look whether a model is there
 
-        return pl.read_parquet((self.path / "evaluation.parquet").read_bytes())
+        return pl.read_parquet((self.path / f"{name}.parquet").read_bytes())
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where an interrupted training of this model goes on from."""
+        return Checkpoint(self.path / "checkpoint.safetensors", self.path.name)
 
     def save(
         self,
         automaton: Automaton,
         counts: NgramCounts,
-        bigrams: pl.DataFrame,
-        training: pl.DataFrame,
-        evaluation: pl.DataFrame,
+        tables: Mapping[str, pl.DataFrame],
         notes: dict[str, Any],
     ) -> None:
-        """Writes the folder, the manifest last."""
+        """Writes the folder, the manifest last.
+
+        Args:
+            tables: "bigrams", "training", "evaluation" and "quality".
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         automaton.save(self.path / AUTOMATON)
         write_atomically(self.path / "ngrams.parquet", counts.write_parquet)
-        for name, frame in (("bigrams", bigrams), ("training", training), ("evaluation", evaluation)):
+        for name, frame in tables.items():
             write_atomically(self.path / f"{name}.parquet", partial(write_frame, frame=frame))
         manifest = ModelManifest(
             model=self.path.name,
@@ -99,6 +109,7 @@ class ModelFolder:
             notes=notes,
         )
         write_manifest(self.path / MANIFEST, manifest)
+        self.checkpoint.remove()
 
 
 def model_folder(output: Path, corpus: Corpus, model: str, settings: dict[str, Any]) -> ModelFolder:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 import polars as pl
+
+from namegen.errors import printable
 
 COLUMNS = {  # title: (split, subset)
     "train": ("train", "all"),
@@ -39,18 +42,61 @@ def _nll(row: dict[str, Any]) -> str:
 
 def evaluation_text(evaluation: pl.DataFrame) -> str:
     """The evaluation as aligned columns."""
-    rows = evaluation_rows(evaluation)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["NLL in nats a character, end of name included, ± standard error", ""]
-    lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     sizes = evaluation.filter(pl.col("subset") == "all").unique("split", maintain_order=True)
     counts = ", ".join(f"{r['split']} {r['names']:,} names" for r in sizes.iter_rows(named=True))
-    return "\n".join([*lines, "", f"{counts}; table and automaton differ by at most {largest_gap(evaluation):.0e}"])
+    lines = [
+        "NLL in nats a character, end of name included, ± standard error",
+        "",
+        *aligned(evaluation_rows(evaluation)),
+        "",
+        f"{counts}; table and automaton differ by at most {largest_gap(evaluation):.0e}",
+        *(
+            f"{model} loses {loss:.4f} on {split} where it meets contexts that are no states"
+            for model, split, loss in losses(evaluation)
+        ),
+    ]
+    return "\n".join(lines)
 
 
-def evaluation_markdown(evaluation: pl.DataFrame) -> str:
-    """The evaluation as a Markdown table."""
-    title, *rows = evaluation_rows(evaluation)
+def quality_rows(quality: pl.DataFrame) -> list[list[str]]:
+    """A title row, a row of the names file, and a row a model, of the names that were drawn."""
+    title = ["model", "new", "distinct", "mean length", "lengths", "first letters", "last letters"]
+    file = ["names file", "", "", f"{quality['corpus_mean_length'][0]:.2f}", "", "", ""]
+    rows = [
+        [
+            r["model"],
+            *(f"{100 * r[share]:.1f} %" for share in ("novel", "distinct")),
+            f"{r['mean_length']:.2f}",
+            *(f"{r[f'{what}_distance']:.3f}" for what in ("length", "first_letter", "last_letter")),
+        ]
+        for r in quality.iter_rows(named=True)
+    ]
+    return [title, file, *rows]
+
+
+def quality_text(quality: pl.DataFrame) -> str:
+    """The quality of the drawn names as aligned columns, and the first names of each model."""
+    lines = [
+        f"{quality['names'][0]:,} names drawn from each: the share not in the names file, that of different names,",
+        "characters, and distances from the names file (total variation, 0 to 1)",
+        "",
+        *aligned(quality_rows(quality)),
+    ]
+    for model, examples in quality.select("model", "examples").iter_rows():
+        shown = ", ".join(printable(name) or "(empty)" for name in examples)
+        lines += ["", *textwrap.wrap(f"{model}: {shown}", 100, break_long_words=False, break_on_hyphens=False)]
+    return "\n".join(lines)
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """A line a row, its columns flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Rows as a Markdown table, the first of them its title."""
+    title, *rows = rows
     lines = [title, ["---"] * len(title), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -59,3 +105,15 @@ def largest_gap(evaluation: pl.DataFrame) -> float:
     """The largest difference in NLL between a model's table and its automaton, nats a symbol."""
     sources = evaluation.pivot("source", index=["model", "split", "subset"], values="nll")
     return float((sources["table"] - sources["automaton"]).abs().fill_nan(0).max() or 0.0)  # type: ignore[arg-type]
+
+
+def losses(evaluation: pl.DataFrame) -> list[tuple[str, str, float]]:
+    """(model, split, nats a symbol): what an automaton loses to its own model, which knows every context.
+
+    Of the models that know more than their tables have, on the names of dev and test.
+    """
+    held_out = evaluation.filter(pl.col("subset") == "all", pl.col("split").is_in(["dev", "test"]))
+    if "exact" not in held_out["source"]:
+        return []
+    sources = held_out.pivot("source", index=["model", "split"], values="nll").drop_nulls("exact")
+    return sources.select("model", "split", pl.col("automaton") - pl.col("exact")).rows()

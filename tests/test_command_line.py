@@ -26,6 +26,7 @@ from conftest import NAMES, ROOT
 from parameters import PARAMETERS
 
 COMMAND = [sys.executable, "flows/generate.py"]
+KNESER_NEY = ["--model", "kneser-ney"]  # fitted in a fraction of a second
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 def first(environment: dict[str, str], output: Path) -> subprocess.CompletedProcess[str]:
     """The first run of all, on a fresh Prefect database, in surroundings that are as unkind as they can be."""
     unkind = {"HTTP_PROXY": "http://127.0.0.1:9", "PREFECT_SERVER_API_AUTH_STRING": "a:b", "PYTHONIOENCODING": "ascii"}
-    return run({**environment, **unkind}, "--count", 5000, "--output", output)
+    return run({**environment, **unkind}, *KNESER_NEY, "--count", 5000, "--output", output)
 
 
 def test_the_command(first: subprocess.CompletedProcess[str]) -> None:
@@ -102,7 +103,7 @@ def test_the_temporary_server_ends_with_the_command(environment: dict[str, str])
 def test_the_second_time_nothing_is_done(environment: dict[str, str], output: Path) -> None:
     """The same command again says so, and touches no file."""
     before = {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()}
-    again = run(environment, "--count", 5000, "--output", output)
+    again = run(environment, *KNESER_NEY, "--count", 5000, "--output", output)
     assert again.returncode == 0, again.stderr
     assert "Nothing to do" in again.stderr
     assert "train" not in [line.split()[0] for line in again.stderr.splitlines() if line]
@@ -116,7 +117,7 @@ def test_kill_9_leaves_no_server_and_only_whole_parts(
 ) -> None:
     """Killed while it writes, it leaves parts that can be read, and no process."""
     shutil.copytree(output / "models", tmp_path / "models")
-    command = [*COMMAND, "--count", "100000000", "--output", str(tmp_path)]
+    command = [*COMMAND, *KNESER_NEY, "--count", "100000000", "--output", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
         assert wait_until(lambda: any(tmp_path.rglob("part-000001.parquet")), 60)
         assert any("temporary_server" in line for line in processes_of(environment))
@@ -161,7 +162,7 @@ def post(url: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
 @pytest.mark.usefixtures("first")
 def test_on_a_real_server(environment: dict[str, str], server: str, output: Path) -> None:
     """With PREFECT_API_URL set the run, its tasks, logs and artifacts are on that server, and no other starts."""
-    done = run({**environment, "PREFECT_API_URL": server}, "--count", 6000, "--output", output)
+    done = run({**environment, "PREFECT_API_URL": server}, *KNESER_NEY, "--count", 6000, "--output", output)
     assert done.returncode == 0, done.stderr
     newest = {"sort": "EXPECTED_START_TIME_DESC", "limit": 1}
     (flow_run,) = post(f"{server}/flow_runs/filter", newest)
@@ -185,7 +186,8 @@ def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for name, (_, default) in PARAMETERS.items():
         assert f"--{name} " in text
-        assert f"(default: {default})" in " ".join(text.split())
+        shown = "by model and preset" if default is None else default
+        assert f"(default: {shown})" in " ".join(text.split())
     for word in (
         "examples:",
         "exit status:",
@@ -233,6 +235,9 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (["--holdout", "1"], ["--holdout", "less than 1"]),
         (["--holdout", "nan"], ["--holdout"]),
         (["--order", "1"], ["--order", "greater than or equal to 2"]),
+        (["--order", "67"], ["--order", "less than or equal to 66"]),
+        (["--states", "-1"], ["--states", "greater than or equal to 0"]),
+        (["--preset", "huge"], ["--preset", "'quick', 'default' or 'best'"]),
         (["--names", ""], ["--names"]),
         (["--coutn", "7"], ["--coutn", "--help"]),
         (["names.txt"], ["names.txt", "--help"]),
@@ -279,6 +284,12 @@ def test_an_order_that_is_too_high_for_added_states(capsys: pytest.CaptureFixtur
     assert "--order 13 or less" in line
 
 
+def test_an_order_that_is_too_high_for_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "--names", NAMES, "--model", "kneser-ney", "--order", "20")
+    assert "the longest name has 15 characters" in line
+    assert "--order 17 or less" in line
+
+
 def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot be written" in refusal(capsys, "--names", NAMES, "--output", "/dev/null/x")
 
@@ -320,7 +331,7 @@ def test_what_lies_there_is_damaged(
         manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
         word = "Upgrade"
     before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
-    line = refusal(capsys, "--names", NAMES, "--output", tmp_path)
+    line = refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
     assert str(tmp_path) in line
     assert word in line or damage == "missing"
     assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
@@ -351,7 +362,7 @@ def test_what_lies_there_is_of_something_else(
         names.write_text(names.read_text().replace('"seed": 42', '"seed": 43'))
     else:
         names.write_text(names.read_text().replace('"parts"', '"pieces"'))
-    assert "Remove" in refusal(capsys, "--names", NAMES, "--output", tmp_path)
+    assert "Remove" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
 
 
 @pytest.mark.parametrize("named_by", ["variable", "profile"])

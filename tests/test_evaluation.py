@@ -124,9 +124,29 @@ def test_without_a_holdout_only_train_is_shown(names: Corpus) -> None:
 
 
 def test_markdown_has_a_row_a_model(evaluation: pl.DataFrame) -> None:
-    lines = report.evaluation_markdown(evaluation).splitlines()
+    lines = report.markdown(report.evaluation_rows(evaluation)).splitlines()
     assert len(lines) == 2 + 3
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_what_forgetting_costs(names: Corpus) -> None:
+    """A model that knows more contexts has rows of its own, and the text says what its automaton loses to it."""
+    parts = split(names)
+    counts = count_ngrams(parts.train[:2000], names.vocabulary, 3)
+    table = bigram.fit(counts)
+    few = Split(parts.train[:2000], parts.dev[:50], parts.test[:50])
+    automaton = quantise(table, counts.lower(2))
+    frame = evaluate(
+        "mlp", table, automaton, few, lambda some: automaton.score(some) + 0.01 * np.array([*map(len, some)])
+    )
+    assert set(frame["source"]) == {"table", "automaton", "exact"}
+    for model, part, loss in report.losses(frame):
+        assert model == "mlp"
+        length = sum(map(len, getattr(few, part)))
+        assert loss == pytest.approx(0.01 * length / (length + 50))
+    assert [part for _, part, _ in report.losses(frame)] == ["dev", "test"]
+    assert "mlp loses 0.00" in report.evaluation_text(frame)
+    assert report.losses(frame.filter(pl.col("source") != "exact")) == []
 
 
 def key(model: str, source: str, split: str, subset: str) -> pl.Expr:

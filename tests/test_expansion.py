@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from namegen.automaton import quantise
+from namegen import events
+from namegen.automaton import quantise, walk
 from namegen.corpus import Corpus, split
 from namegen.errors import SettingError
-from namegen.evaluation import table_nll
+from namegen.evaluation import nll, table_nll
+from namegen.events import exact_log_prob
 from namegen.expansion import expand, visits
 from namegen.models import kneser_ney
 from namegen.ngrams import NgramCounts, count_ngrams
@@ -32,16 +34,38 @@ def oracle(history: NDArray[np.uint16], symbols: int) -> NDArray[np.float64]:
     return np.array(rows).reshape(-1, symbols)
 
 
-def exact_nll(names: list[str], counts: NgramCounts) -> float:
-    """The NLL of the oracle itself, each context asked whole."""
-    total, symbols = 0.0, 0
+def exact(name: str, counts: NgramCounts) -> float:
+    """The log-probability of a name by the oracle itself, each context asked whole."""
     width, vocabulary = counts.order - 1, counts.vocabulary
-    for name in names:
-        ids = [0] * width + vocabulary.encode([name])[0].tolist() + [0]
-        for i in range(width, len(ids)):
-            row = oracle(np.array([ids[i - width : i]], np.uint16), len(vocabulary))[0]
-            total, symbols = total - float(np.log(row[ids[i]])), symbols + 1
-    return total / symbols
+    ids = [0] * width + vocabulary.encode([name])[0].tolist() + [0]
+    rows = oracle(np.array([ids[i - width : i] for i in range(width, len(ids))], np.uint16), len(vocabulary))
+    return float(np.log(rows[np.arange(len(rows)), ids[width:]]).sum())
+
+
+@settings(max_examples=40)
+@given(some_names(max_size=8), st.integers(2, 5))
+def test_the_exact_log_probability(names: list[str], order: int) -> None:
+    """It is that of every context asked whole; a model of the counts' contexts alone has its table's."""
+    vocabulary = Vocabulary.of(names)
+    counts = count_ngrams(names[:1], vocabulary, order)
+    by_oracle = exact_log_prob(names, counts, lambda history, base: oracle(history, len(vocabulary)))
+    assert by_oracle.tolist() == pytest.approx([exact(name, counts) for name in names])
+    table = oracle(counts.history, len(vocabulary))
+    walked = walk(names, vocabulary, counts.successor, np.log(np.maximum(table, 1e-300)))
+    assert exact_log_prob(names, counts, lambda history, base: table[base]).tolist() == pytest.approx(walked.tolist())
+
+
+def test_the_exact_log_probability_of_the_longest_and_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the 64th symbol the end is certain; taken in portions it is the same; no names have none."""
+    names = ["ab", "a" * 64, "b", "ba" * 20]
+    counts = count_ngrams(names[:1], Vocabulary(".ab"), 3)
+    table = kneser_ney.fit(counts)
+    walked = walk(names, counts.vocabulary, counts.successor, np.log(np.maximum(table, 1e-300)))
+    for at_once in (1, 3, 100):
+        monkeypatch.setattr(events, "AT_ONCE", at_once)
+        found = exact_log_prob(names, counts, lambda history, base: table[base])
+        assert found.tolist() == pytest.approx(walked.tolist())
+    assert exact_log_prob([], counts, lambda history, base: table[base]).tolist() == []
 
 
 @settings(max_examples=40)
@@ -51,7 +75,7 @@ def test_a_context_that_was_there_is_as_it_was(names: list[str], order: int, bud
     vocabulary = Vocabulary.of(names)
     counts = count_ngrams(names, vocabulary, order)
     table = oracle(counts.history, len(vocabulary))
-    expanded = expand(table, counts, budget, lambda history, base: oracle(history, len(vocabulary)))
+    expanded = expand(counts, budget, lambda history, base: oracle(history, len(vocabulary)))
     states, total = counts.states, len(expanded.successor)
     assert states <= total <= states + budget
     assert (expanded.probabilities[:states] == table).all()
@@ -61,6 +85,12 @@ def test_a_context_that_was_there_is_as_it_was(names: list[str], order: int, bud
     automaton = quantise(expanded.probabilities, expanded)
     check_invariants(automaton, expanded.probabilities, counts)
     unknown = len(vocabulary)
+    assert (expanded.base[:states] == np.arange(states)).all()
+    for s in range(states, total):  # the longest suffix that the counts have, by trying each
+        context = expanded.history[s].tolist()
+        cut = [[unknown] * k + context[k:] for k in range(1, order)]
+        longest = next(suffix for suffix in cut if suffix in counts.history.tolist())
+        assert counts.history[expanded.base[s]].tolist() == longest
     for s in range(total):
         for v in range(1, len(vocabulary)):
             wanted = [*expanded.history[s, 1:].tolist(), v]
@@ -77,10 +107,11 @@ def test_with_room_for_all_nothing_is_forgotten() -> None:
     train, others = ["ab", "abb", "ba"], ["bb", "aab", "baba", "b"]
     counts = count_ngrams(train, Vocabulary(".ab"), 4)
     predict = lambda history, base: oracle(history, 3)  # noqa: E731 - as it is handed over
+    own = nll(others, np.array([exact(name, counts) for name in others]))[1]
     gaps = []
     for budget in (0, 2, 6, 10_000):
-        expanded = expand(oracle(counts.history, 3), counts, budget, predict)
-        gaps.append(abs(table_nll(others, expanded.probabilities, expanded) - exact_nll(others, counts)))
+        expanded = expand(counts, budget, predict)
+        gaps.append(abs(table_nll(others, expanded.probabilities, expanded) - own))
     assert gaps[0] > 0.01
     assert gaps[-1] < 1e-12
 
@@ -102,7 +133,7 @@ def test_the_most_visited_are_added_first(names: Corpus) -> None:
     table = kneser_ney.fit(counts)
     forgotten = []
     for budget in (0, 1000, 5000):
-        expanded = expand(table, counts, budget, lambda history, base: table[base])
+        expanded = expand(counts, budget, lambda history, base: table[base])
         assert len(expanded.successor) == counts.states + budget
         unknown = (expanded.history == len(names.vocabulary)).any(axis=1)
         forgotten.append(visits(expanded.probabilities, expanded.successor)[unknown].sum())
@@ -112,7 +143,7 @@ def test_the_most_visited_are_added_first(names: Corpus) -> None:
 def test_the_same_budget_gives_the_same_bytes(names: Corpus) -> None:
     counts = count_ngrams(split(names).train[:500], names.vocabulary, 4)
     table = kneser_ney.fit(counts)
-    one, two = (expand(table, counts, 300, lambda history, base: table[base]) for _ in range(2))
+    one, two = (expand(counts, 300, lambda history, base: table[base]) for _ in range(2))
     assert quantise(one.probabilities, one).sha256 == quantise(two.probabilities, two).sha256
 
 
@@ -121,4 +152,4 @@ def test_contexts_that_do_not_fit() -> None:
     counts = count_ngrams(["emma"], Vocabulary("." + "abcdefghijklmnopqrstuvwxyz"), 15)
     table = kneser_ney.fit(counts)
     with pytest.raises(SettingError, match="Use --order 13 or less"):
-        expand(table, counts, 10, lambda history, base: table[base])
+        expand(counts, 10, lambda history, base: table[base])

@@ -28,18 +28,34 @@ def beside_outputs(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_evaluation_is_that_of_a_run(made: Made) -> None:
-    """The table on the first screen, to the last digit but for the largest difference, which is rounding."""
-    table = blocks("text")[0]
-    printed = report.evaluation_text(made.model.evaluation())
-    assert table.strip().rpartition("at most")[0] == printed.rpartition("at most")[0]
+def test_the_report_is_that_of_a_run(made: Made) -> None:
+    """The first screen, line by line: what is counted to the last digit, what is trained roughly.
+
+    A network's figures differ from machine to machine; the largest difference of table and automaton is rounding.
+    """
+    evaluation = report.evaluation_text(made.model.table("evaluation"))
+    quality = report.quality_text(made.model.table("quality"))
+    printed = [*evaluation.splitlines(), "", *quality.partition("\n\nbigram:")[0].splitlines()]
+    shown = blocks("text")[0].splitlines()
+    assert len(shown) == len(printed)
+    for ours, theirs in zip(shown, printed, strict=True):
+        if ours.startswith(("mlp", "blend")):
+            for a, b in zip(ours.split(), theirs.split(), strict=True):
+                assert a == b or float(a) == pytest.approx(float(b), rel=0.03, abs=0.03), (ours, theirs)
+        else:
+            assert ours.rpartition(" at most ")[0] == theirs.rpartition(" at most ")[0]
+            assert " at most " in ours or ours == theirs
 
 
-def test_the_ten_names_are_the_first_ten(made: Made) -> None:
-    rows = re.findall(r"^\| ([a-z]+) \| (-[\d.]+) \| ([a-z]+) \| (-[\d.]+) \|$", README, re.MULTILINE)
-    shown = [(a, b) for a, b, _, _ in rows] + [(c, d) for _, _, c, d in rows]
-    drawn = namegen.load(made.model.path).sample(10)
-    assert shown == [(name, f"{log_prob:.4f}") for name, log_prob in drawn.select("name", "log_prob").rows()]
+def test_the_names_are_the_first(made: Made) -> None:
+    """Of the counting models just these; of the blend, which differs from machine to machine, names it can draw."""
+    rows = dict(re.findall(r"^\| (bigram|kneser-ney|blend) \| ([a-z ]+) \|$", README, re.MULTILINE))
+    drawn = dict(made.model.table("quality").select("model", "examples").iter_rows())
+    for model in ("bigram", "kneser-ney"):
+        assert rows[model].split() == drawn[model][:10]
+    log_prob = namegen.load(made.model.path).score(rows["blend"].split())
+    assert len(log_prob) == 10
+    assert (log_prob > -40).all()
 
 
 @pytest.mark.usefixtures("beside_outputs")

@@ -1,0 +1,129 @@
+"""An interrupted training goes on where it stood, and a checkpoint that cannot be trusted is passed over."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import NAMES, ROOT
+from namegen.checkpoint import Checkpoint
+from namegen.corpus import Corpus, split
+from namegen.errors import ArtifactError
+from namegen.fitting import Fitted, fit_models
+from namegen.models.mlp import Settings
+from namegen.ngrams import count_ngrams
+from namegen.presets import Preset
+
+STATE = {"passes": np.array(3), "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
+CURVE = [(1, 2.5, 2.25), (2, 2.25, None), (3, 2.125, 2.0)]
+SMALL = Preset(4, 500, Settings(embedding=8, hidden=32, passes=6, batch=256))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    return Checkpoint(tmp_path / "model" / "checkpoint.safetensors", "blend-1234")
+
+
+def test_what_is_kept_is_found(checkpoint: Checkpoint) -> None:
+    """Arrays, their types and the curve; nothing where nothing was kept, or it was removed."""
+    assert checkpoint.load() is None
+    checkpoint.save(STATE, CURVE)
+    found = checkpoint.load()
+    assert found
+    state, curve = found
+    assert curve == CURVE
+    assert state.keys() == STATE.keys()
+    assert all((state[name] == STATE[name]).all() and state[name].dtype == STATE[name].dtype for name in STATE)
+    assert [file.name for file in checkpoint.path.parent.iterdir()] == ["checkpoint.safetensors"]
+    checkpoint.remove()
+    checkpoint.remove()
+    assert checkpoint.load() is None
+
+
+def test_every_damage_is_found(checkpoint: Checkpoint) -> None:
+    """Cut anywhere, or any bit turned, it is refused, unless nothing that counts has changed."""
+    checkpoint.save(STATE, CURVE)
+    whole = checkpoint.path.read_bytes()
+    for cut in range(len(whole)):
+        checkpoint.path.write_bytes(whole[:cut])
+        with pytest.raises(ArtifactError):
+            checkpoint.load()
+    for place in range(len(whole)):
+        checkpoint.path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            found = checkpoint.load()
+        except ArtifactError:
+            continue
+        assert found
+        assert all((found[0][name] == STATE[name]).all() for name in STATE)
+        assert found[1] == CURVE
+
+
+def test_another_models_is_refused(checkpoint: Checkpoint) -> None:
+    checkpoint.save(STATE, CURVE)
+    with pytest.raises(ArtifactError, match="another model's"):
+        replace(checkpoint, identity="blend-5678").load()
+
+
+def fit(names: Corpus, checkpoint: Checkpoint | None, lines: list[str] | None = None) -> Fitted:
+    parts = split(names)
+    counts = count_ngrams(parts.train[:3000], names.vocabulary, SMALL.order)
+    log = lines.append if lines is not None else lambda line: None
+    return fit_models(counts, parts.dev[:300], "blend", SMALL, "cpu", checkpoint, log)
+
+
+def same(one: Fitted, other: Fitted) -> bool:
+    tables = (
+        one.tables[name].probabilities.tobytes() == other.tables[name].probabilities.tobytes() for name in one.tables
+    )
+    return all(tables) and one.training.equals(other.training)
+
+
+# The same training in a process of its own, slowed down so that it can be hit in the middle of a pass.
+PROGRAM = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = ["tests", "flows"]
+from namegen.checkpoint import Checkpoint
+from namegen.corpus import read_corpus
+from namegen.models import mlp
+from test_checkpoint import fit
+rate = mlp._rate
+mlp._rate = lambda step, steps: time.sleep(0.02) or rate(step, steps)
+fit(read_corpus(sys.argv[1]), Checkpoint(Path(sys.argv[2]), "blend-1234"))
+"""
+
+
+def test_a_training_that_is_killed_goes_on(names: Corpus, checkpoint: Checkpoint) -> None:
+    """After kill -9 in the middle, the next training runs the passes that are missing, to the same bytes."""
+    command = [sys.executable, "-c", PROGRAM, str(NAMES), str(checkpoint.path)]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        while not (checkpoint.path.exists() and len((checkpoint.load() or ({}, []))[1]) >= 2):
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    kept = checkpoint.load()
+    assert kept
+    passes = len(kept[1])
+    assert 2 <= passes < SMALL.network.passes
+    lines: list[str] = []
+    resumed = fit(names, checkpoint, lines)
+    assert f"The training goes on behind pass {passes}, where it was interrupted" in lines
+    assert resumed.training.filter(model="mlp")["step"].to_list() == list(range(1, SMALL.network.passes + 1))
+    assert same(resumed, fit(names, None))
+
+
+def test_a_damaged_checkpoint_costs_time_only(names: Corpus, checkpoint: Checkpoint) -> None:
+    """A line says so, and the training begins anew."""
+    whole = fit(names, checkpoint)
+    data = checkpoint.path.read_bytes()
+    checkpoint.path.write_bytes(data[: len(data) // 2])
+    lines: list[str] = []
+    assert same(fit(names, checkpoint, lines), whole)
+    assert any("is cut short or no checkpoint" in line and "begins anew" in line for line in lines)
+    assert str(checkpoint.path) in lines[0]

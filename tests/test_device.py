@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from namegen import device
+from namegen.device import memory_of, resolve_device, sampling_device
+from namegen.errors import DeviceError
+
+
+def test_a_device_without_memory() -> None:
+    """Real allocations that no machine can serve, by torch and by numpy, become one line that says what to do."""
+    with pytest.raises(DeviceError, match=r"is out of memory.* Use a smaller --preset"), memory_of("cpu"):
+        torch.empty(2**60, dtype=torch.uint8)
+    with pytest.raises(DeviceError, match=r"device 'cpu' is out of memory"), memory_of("cpu"):
+        np.zeros(2**60, np.uint8)
+
+
+def test_a_gpu_without_memory() -> None:
+    """Torch's own error of a full GPU; there the CPU is one way out."""
+    with pytest.raises(DeviceError, match="or --device cpu"), memory_of("cuda"):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_any_other_error_stays() -> None:
+    with pytest.raises(RuntimeError, match="a shape"), memory_of("cpu"):
+        raise RuntimeError("a shape does not fit")
+
+
+def test_sampling_without_a_gpu_knows_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no driver of a GPU can be loaded nothing is asked of torch; where one can, torch says what is there."""
+    monkeypatch.setattr(device, "DRIVERS", ("libnone.so.0",))
+    monkeypatch.setattr(device, "resolve_device", pytest.fail)
+    assert [sampling_device(wish) for wish in ("cpu", "mps", "auto")] == ["cpu"] * 3
+    monkeypatch.setattr(device, "DRIVERS", ("libc.so.6",))
+    monkeypatch.setattr(device, "resolve_device", resolve_device)
+    assert sampling_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
