@@ -7,7 +7,6 @@ importing the module and waited for it, would wait forever.)
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 import numba
@@ -26,16 +25,16 @@ def read_only(scalar, dimensions):
 def compiled(*arguments):
     """A decorator: compiles a function of arguments of these types, which runs without the GIL.
 
-    The code is kept beside the source or in the user's cache folder, or in `NUMBA_CACHE_DIR`, and loaded from there by
-    the next process. Numba sees for itself whether the function's own file, its own version or the processor has
-    changed, and no other file: a compiled function must not take constants from elsewhere. Where no such folder can
-    be written, or what is there is broken, each process compiles anew.
+    The code is kept in `NUMBA_CACHE_DIR`, else beside the source, else in the user's cache folder, and the next process
+    loads it from there. Numba sees for itself whether the function's own file, its own version or the processor has
+    changed, and no other file: a compiled function must not take constants from elsewhere. Where no such folder can be
+    written, or what lies there is broken, each process compiles anew.
     """
 
     def decorate(function):
         try:
             return numba.njit(arguments, nogil=True, cache=True)(function)
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
+        except Exception:  # noqa: BLE001 - unreadable code fails in many ways; an error in the function comes again
             return numba.njit(arguments, nogil=True)(function)
 
     return decorate
