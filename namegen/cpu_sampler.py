@@ -19,7 +19,11 @@ from namegen.automaton import Automaton
 
 
 class CpuSampler:
-    """Draws names from an automaton, on the core of the thread that asks."""
+    """Draws names from an automaton, on the core of the thread that asks.
+
+    The compiled code does not look whether an index is inside its table: A1 and A4 see to that, and `automaton.load`
+    checks them.
+    """
 
     def __init__(self, automaton: Automaton) -> None:
         arrays = automaton.weights, automaton.successor, automaton.log_probabilities
