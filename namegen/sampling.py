@@ -25,7 +25,10 @@ SCHEMA = pa.schema(
         pa.field("log_prob", pa.float64(), nullable=False),  # nats
     ]
 )
+MAX_BATCH = 2**23 - 1  # names: with 64 symbols of four bytes each, their offsets just fit int32
 BATCH = {"cpu": 2**16, "cuda": 2**20}  # names: what a core's cache holds, and what fills a GPU
+
+Draw = Callable[[int, int, int], tuple[pa.StringArray, pa.DoubleArray]]  # (seed, first, count) to names, log_prob
 
 
 def sample_batches(
@@ -33,8 +36,8 @@ def sample_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Names `first` to `first + count - 1` of a seed's stream, in order.
 
-    Yields:
-        record batches of `SCHEMA`.
+    Returns:
+        an iterator over record batches of `SCHEMA`.
 
     Raises:
         SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
@@ -45,16 +48,30 @@ def sample_batches(
         raise SettingError(f"count {count} is negative")
     if first < 0 or first + count - 1 > MAX_INDEX:
         raise SettingError(f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose others")
-    from namegen.torch_sampler import TorchSampler  # torch is slow to import, and known only to the sampler
+    # Either sampler is slow to import, and imported here, not in the first step of the iterator: that one may be taken
+    # by a thread, where no module should be waited for.
+    draw: Draw
+    if device == "cpu":
+        from namegen.cpu_sampler import sampler_of
 
-    sampler = TorchSampler(automaton, device)
-    batch = batch or BATCH[device]
+        draw = sampler_of(automaton).draw
+    else:
+        from namegen.torch_sampler import TorchSampler
+
+        sampler = TorchSampler(automaton, device)
+
+        def draw(seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
+            draws = sampler.draw(seed, first, count)
+            return strings(draws.symbols, draws.lengths, automaton.vocabulary), pa.array(draws.log_prob)
+
+    return _batches(draw, seed, first, count, min(batch or BATCH[device], MAX_BATCH))
+
+
+def _batches(draw: Draw, seed: int, first: int, count: int, batch: int) -> Iterator[pa.RecordBatch]:
     for start in range(first, first + count, batch):
         rows = min(batch, first + count - start)
-        draws = sampler.draw(seed, start, rows)
         index = pa.array(np.arange(start, start + rows, dtype=np.int64))
-        names = strings(draws.symbols, draws.lengths, automaton.vocabulary)
-        yield pa.RecordBatch.from_arrays([index, names, pa.array(draws.log_prob)], schema=SCHEMA)
+        yield pa.RecordBatch.from_arrays([index, *draw(seed, start, rows)], schema=SCHEMA)
 
 
 def sample(

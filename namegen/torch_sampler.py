@@ -1,6 +1,7 @@
-"""Stream version 1, vectorised in torch: one code for CPU and CUDA.
+"""Stream version 1, vectorised in torch: what draws on a GPU.
 
-All names of a batch take a step at a time; those that end leave the batch.
+All names of a batch take a step at a time; those that end leave the batch. It runs on the CPU, too, where the tests
+hold the compiled kernel to it; see `cpu_sampler`.
 """
 
 from __future__ import annotations
