@@ -70,7 +70,7 @@ def parse(argv: list[str]) -> dict[str, Any]:
     for name, (kind, default) in PARAMETERS.items():
         choices = adapters[name].json_schema().get("enum")
         metavar = "{" + ",".join(choices) + "}" if choices else name.upper()
-        text = f"{kind.__metadata__[-1].description} (default: {'by model and preset' if default is None else default})"
+        text = kind.__metadata__[-1].description + ("" if default is None else f" (default: {default})")
         parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
     given = vars(parser.parse_args(argv))
     parameters = {}

@@ -33,7 +33,7 @@ from namegen.automaton import Automaton, quantise
 from namegen.checkpoint import Checkpoint
 from namegen.corpus import Corpus, Split, read_corpus, split
 from namegen.dataset import Written, dataset_folder, write_dataset
-from namegen.device import memory_of, resolve_device, sampling_device
+from namegen.device import cores, memory_of, resolve_device, sampling_device
 from namegen.errors import DeviceError, NamegenError, printable
 from namegen.evaluation import evaluate
 from namegen.fitting import Fitted, fit_models
@@ -53,6 +53,7 @@ from parameters import (
     Preset,
     Seed,
     States,
+    Workers,
     chosen_preset,
     described,
     find_model,
@@ -85,6 +86,7 @@ def generate(
     states: States = None,
     output: Output = "outputs",
     device: Device = "auto",
+    workers: Workers = None,
 ) -> Made:
     """Ingests, counts, trains, evaluates and samples; what an earlier run has made is found and kept."""
     corpus, parts = ingest(names, holdout)
@@ -97,12 +99,11 @@ def generate(
     else:
         counts = count_contexts(whole(parts), corpus.vocabulary, chosen.order)
         fitted, notes = train(counts, whole(parts), model, chosen, device, folder.checkpoint)
-        automata, figures = evaluate_models(fitted, whole(corpus), whole(parts))
-        automaton = automata[model]
+        automaton, figures = evaluate_models(fitted, whole(corpus), whole(parts), model)
         save(folder, whole(corpus), counts, fitted, automaton, figures, {"names": names, "preset": preset, **notes})
     target = dataset_folder(Path(output), folder.path.name, seed)
     configuration = {"model": folder.path.name, **folder.configuration}
-    written = sample_names(automaton, target, configuration, whole(corpus), count, seed, device)
+    written = sample_names(automaton, target, configuration, whole(corpus), count, seed, device, workers or cores())
     made = Made(folder, target, written)
     publish(made)
     return made
@@ -145,15 +146,21 @@ def train(
 
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate_models(
-    fitted: Fitted, corpus: Corpus, parts: Split
-) -> tuple[dict[str, Automaton], dict[str, pl.DataFrame]]:
-    """Makes each table an automaton, and measures the NLL of both, and how good the names are that it draws."""
-    automata = {name: quantise(table.probabilities, table.contexts) for name, table in fitted.tables.items()}
-    evaluation = [
-        evaluate(name, table.probabilities, automata[name], parts, table.exact) for name, table in fitted.tables.items()
-    ]
-    quality = [quality_of(name, automaton, corpus) for name, automaton in automata.items() if name != "uniform"]
-    return automata, {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
+    fitted: Fitted, corpus: Corpus, parts: Split, model: str
+) -> tuple[Automaton, dict[str, pl.DataFrame]]:
+    """Makes each table an automaton, and measures the NLL of both, and how good the names are that it draws.
+
+    Returns the automaton of `model`; the others are needed no longer.
+    """
+    evaluation, quality = [], []
+    for name, table in fitted.tables.items():
+        automaton = quantise(table.probabilities, table.contexts)
+        evaluation.append(evaluate(name, table.probabilities, automaton, parts, table.exact))
+        if name != "uniform":
+            quality.append(quality_of(name, automaton, corpus))
+        if name == model:
+            chosen = automaton
+    return chosen, {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
 
 
 @task(name="save", cache_policy=NO_CACHE)
@@ -181,6 +188,7 @@ def sample_names(
     count: int,
     seed: int,
     device: str,
+    workers: int,
 ) -> Written:
     """Samples the names that the data set lacks, and writes them."""
     log = get_run_logger()
@@ -189,9 +197,9 @@ def sample_names(
 
         def make_rows(first: int, rows: int) -> pa.Table:
             with memory_of(chosen):
-                return with_novelty(sample(automaton, seed, first, rows, chosen, advance), known)
+                return with_novelty(sample(automaton, seed, first, rows, chosen), known)
 
-        written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, advance)
+        written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, workers, advance)
     for name in written.mended:
         log.warning("%s was not as the manifest has it, and was made again", target / name)
     for name in written.removed:

@@ -36,16 +36,20 @@ Preset = Annotated[
 ]
 Order = Annotated[
     Annotated[int, Field(ge=2, le=66)] | None,
-    Field(description="n of the longest n-grams that are counted; the longer models look n-1 back"),
+    Field(description="n of the longest n-grams; the longer models look n-1 back (default: 7 with a network, else 6)"),
 ]
 States = Annotated[
     Annotated[int, Field(ge=0, le=10**7)] | None,
-    Field(description="how many unseen contexts mlp and blend get as states of their own"),
+    Field(description="how many unseen contexts mlp and blend get as states of their own (default: the preset's)"),
 ]
 Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     Field(description="where to train and sample; auto takes a GPU if there is one"),
+]
+Workers = Annotated[
+    Annotated[int, Field(ge=1, le=256)] | None,
+    Field(description="how many parts of 2^20 names are made at once (default: the cores, up to 8)"),
 ]
 
 PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
@@ -59,6 +63,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "states": (States, None),
     "output": (Output, "outputs"),
     "device": (Device, "auto"),
+    "workers": (Workers, None),
 }
 
 

@@ -6,8 +6,6 @@ draw from one sampler at once: drawing releases the GIL and changes nothing that
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,15 +50,3 @@ def byte_codes(symbols: Sequence[str]) -> NDArray[np.uint8]:
     encoded = [symbol.encode() for symbol in symbols]
     width = max(map(len, encoded))
     return np.array([[len(code), *code.ljust(width, b"\0")] for code in encoded], np.uint8)
-
-
-_samplers: weakref.WeakKeyDictionary[Automaton, CpuSampler] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
-
-
-def sampler_of(automaton: Automaton) -> CpuSampler:
-    """The one sampler of an automaton, whose tables all threads share."""
-    with _lock:
-        if automaton not in _samplers:
-            _samplers[automaton] = CpuSampler(automaton)
-        return _samplers[automaton]

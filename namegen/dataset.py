@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,9 +30,12 @@ from namegen.storage import Manifest, read_manifest, sha256_of, write_atomically
 if TYPE_CHECKING:
     import pyarrow as pa
 
+T = TypeVar("T")
+
 MANIFEST = "_manifest.json"
 PART_ROWS = 2**20
-ROW_GROUP_ROWS = 2**17
+PARQUET: dict[str, Any] = {"compression": "zstd", "row_group_size": 2**17}
+AHEAD = 4  # parts a worker that are done or begun before the first of them is: one slow part keeps none waiting
 MANIFEST_SECONDS = 10.0  # how much work a job that dies may lose, but for the part in hand
 
 
@@ -98,15 +104,18 @@ def write_dataset(
     stream: dict[str, Any],
     make_rows: Callable[[int, int], pa.Table],
     configuration: dict[str, Any],
-    on_kept: Callable[[int], None] = lambda rows: None,
+    workers: int = 1,
+    on_part: Callable[[int], None] = lambda rows: None,
 ) -> Written:
     """Makes `folder` a data set of at least `count` rows. Parts that are there and right are kept.
 
     Args:
         stream: what decides the rows, as JSON has it; a data set of another one is refused.
-        make_rows: (first, rows) to those rows, equal for equal arguments.
+        make_rows: (first, rows) to those rows, equal for equal arguments; called by several threads at once.
         configuration: goes into the manifest as it is.
-        on_kept: called with the rows of each part that is kept.
+        workers: how many parts are looked at or made at once. The files are the same for any number; each holds one
+            part in memory.
+        on_part: called with the rows of each part that is there, in order.
 
     Raises:
         ArtifactError: where the manifest is of another stream or a newer format.
@@ -121,28 +130,35 @@ def write_dataset(
         found = DatasetManifest(rows=rows, stream=stream, configuration=configuration, parts=tuple(parts.values()))
         write_manifest(folder / MANIFEST, found)
 
-    mended, kept, made, vouched_at = [], 0, 0, time.monotonic()
-    for number, first in enumerate(range(0, count, PART_ROWS)):
+    vouched = dict(parts)
+
+    def see_to(number: int) -> tuple[Part, str]:
+        first = number * PART_ROWS
         path, rows = folder / f"part-{number:06d}.parquet", min(PART_ROWS, count - first)
-        known = parts.get(path.name)
-        if known and (known.first, known.rows) == (first, rows):
-            if path.is_file() and sha256_of(path) == known.sha256:
-                on_kept(rows)
-                kept += 1
-                continue
-            mended.append(path.name)
+        known = vouched.get(path.name)
+        fits = known is not None and (known.first, known.rows) == (first, rows)
+        if known and fits and path.is_file() and sha256_of(path) == known.sha256:
+            return known, "kept"
         write_atomically(path, partial(_write_part, table=make_rows(first, rows), identity={**stream, "first": first}))
-        parts[path.name] = Part(file=path.name, first=first, rows=rows, sha256=sha256_of(path))
-        made += 1
-        if time.monotonic() - vouched_at > MANIFEST_SECONDS:
+        return Part(file=path.name, first=first, rows=rows, sha256=sha256_of(path)), "mended" if fits else "made"
+
+    fates, mended, vouched_at = Counter[str](), [], time.monotonic()
+    for part, fate in _in_order(see_to, -(-count // PART_ROWS), workers):
+        parts[part.file] = part
+        fates[fate] += 1
+        if fate == "mended":
+            mended.append(part.file)
+        on_part(part.rows)
+        if fate != "kept" and time.monotonic() - vouched_at > MANIFEST_SECONDS:
             vouch()
             vouched_at = time.monotonic()
+    made = fates["made"] + fates["mended"]
     removed = [file for file in sorted(folder.glob("part-*.parquet")) if file.name not in parts]
     for file in removed:  # of a longer job that died: nothing vouches for it, and readers would take it for a part
         file.unlink()
     if made:
         vouch()
-    return Written(count, kept, made, tuple(mended), tuple(file.name for file in removed))
+    return Written(count, fates["kept"], made, tuple(mended), tuple(file.name for file in removed))
 
 
 def verify(folder: Path | str) -> list[str]:
@@ -178,9 +194,38 @@ def verify(folder: Path | str) -> list[str]:
     return problems + [f"{file}: is none of the data set's parts. Remove it." for file in strays]
 
 
+def _in_order(work: Callable[[int], T], count: int, workers: int) -> Iterator[T]:
+    """work(0), work(1), ... work(count - 1), up to `workers` of them under way at once.
+
+    Where one fails, those under way are waited for, and no other begins.
+    """
+    stopped = Event()
+
+    def unless_stopped(number: int) -> T:
+        if stopped.is_set():
+            raise CancelledError
+        try:
+            return work(number)
+        except BaseException:
+            stopped.set()
+            raise
+
+    ahead: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for number in range(count):
+                ahead.append(pool.submit(unless_stopped, number))
+                if len(ahead) > AHEAD * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            stopped.set()
+
+
 def _write_part(path: Path, table: pa.Table, identity: dict[str, Any]) -> None:
     import pyarrow.parquet as pq  # not needed to find that nothing is left to do
 
     table = table.replace_schema_metadata({"namegen": json.dumps(identity)})
     with path.open("wb") as file:  # Arrow, given a path, expands ~ in it
-        pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+        pq.write_table(table, file, **PARQUET)

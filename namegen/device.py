@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ DRIVERS = (
     "nvcuda.dll",
     "libamdhip64.so",
 )  # NVIDIA's on Linux and Windows; AMD's, which torch calls cuda
+
+MOST_CORES = 8  # each has a part in memory
 
 
 def resolve_device(device: str) -> str:
@@ -43,6 +46,12 @@ def sampling_device(device: str) -> str:
     if device in {"cpu", "mps"} or (device == "auto" and not any(map(_can_be_loaded, DRIVERS))):
         return "cpu"
     return "cuda" if resolve_device(device) == "cuda" else "cpu"
+
+
+def cores() -> int:
+    """How many threads sample and write, unless someone says otherwise: the cores of this process, up to 8."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, MOST_CORES)
 
 
 @contextmanager

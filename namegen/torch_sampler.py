@@ -6,27 +6,14 @@ hold the compiled kernel to it; see `cpu_sampler`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
 from namegen.automaton import Automaton
 from namegen.philox import philox4x32
-from namegen.vocabulary import MAX_LENGTH
-
-
-@dataclass(frozen=True)
-class Draws:
-    """The names of a batch as symbol ids: name after name in `symbols` uint8[sum of lengths].
-
-    `lengths` int64[B] in symbols, the boundary left out; `log_prob` float64[B] in nats.
-    """
-
-    symbols: NDArray[np.uint8]
-    lengths: NDArray[np.int64]
-    log_prob: NDArray[np.float64]
+from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 
 class TorchSampler:
@@ -39,23 +26,19 @@ class TorchSampler:
         threshold, alias = automaton.alias_tables
         self.device = device
         self.column_bits = automaton.column_bits
+        self.vocabulary = automaton.vocabulary
         self.symbols = len(automaton.vocabulary)
         self.cells = flat(threshold.astype(np.int64) << 8 | alias)  # side by side, as they are read together
         self.successor = flat(automaton.successor.astype(np.int64))
         self.log_probabilities = flat(automaton.log_probabilities)
 
-    def draw(self, seed: int, first: int, count: int) -> Draws:
-        """Names `first` to `first + count - 1` of the seed's stream."""
-        # One thread: the operations are so short that a second one gains a tenth on an idle machine, and on a busy
-        # one the two spend ten times the work waiting for each other.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return self._draw(seed, first, count)
-        finally:
-            torch.set_num_threads(threads)
+    def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
+        """Names `first` to `first + count - 1` of the seed's stream and their log-probabilities."""
+        symbols, lengths, log_prob = (tensor.cpu().numpy() for tensor in self._draw(seed, first, count))
+        return strings(symbols, lengths, self.vocabulary), pa.array(log_prob)
 
-    def _draw(self, seed: int, first: int, count: int) -> Draws:
+    def _draw(self, seed: int, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The symbols of all names, end to end; the length of each, the boundary left out; log-probabilities."""
         key = seed & 0xFFFFFFFF, seed >> 32
         rest_bits = 32 - self.column_bits
         lengths = torch.full((count,), MAX_LENGTH, dtype=torch.int64, device=self.device)
@@ -93,4 +76,22 @@ class TorchSampler:
         symbols = torch.empty(int(lengths.sum()), dtype=torch.uint8, device=self.device)
         for step, (names, drawn) in enumerate(steps):
             symbols.index_copy_(0, starts.index_select(0, names) + step, drawn.to(torch.uint8))
-        return Draws(symbols.cpu().numpy(), lengths.cpu().numpy(), log_prob.cpu().numpy())
+        return symbols, lengths, log_prob
+
+
+def strings(symbols: NDArray[np.uint8], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> pa.StringArray:
+    """Arrow strings of names that lie end to end as symbol ids."""
+    encoded = [character.encode() for character in vocabulary.symbols]
+    width = max(map(len, encoded))
+    byte_table = np.frombuffer(b"".join(code.ljust(width, b"\0") for code in encoded), np.uint8).reshape(-1, width)
+    ends = np.cumsum(lengths)
+    if width == 1:
+        data = byte_table[:, 0][symbols]
+    else:
+        sizes = np.array([len(code) for code in encoded])
+        data = byte_table[symbols][np.arange(width) < sizes[symbols][:, None]]
+        byte_ends = np.concatenate([[0], np.cumsum(sizes[symbols])])
+        ends = byte_ends[ends]
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    offsets[1:] = ends
+    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,15 @@ class Maker:
         return pa.table({"index": np.arange(first, first + rows)})
 
 
-def make(folder: Path, count: int, **stream: Any) -> tuple[Written, list[tuple[int, int]]]:  # noqa: ANN401 - JSON
+def make(
+    folder: Path,
+    count: int,
+    workers: int = 1,
+    **stream: Any,  # noqa: ANN401 - JSON
+) -> tuple[Written, list[tuple[int, int]]]:
     maker = Maker()
-    return write_dataset(folder, count, {**STREAM, **stream}, maker, {"model": "bigram-0"}), maker.asked
+    written = write_dataset(folder, count, {**STREAM, **stream}, maker, {"model": "bigram-0"}, workers)
+    return written, sorted(maker.asked)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -83,6 +91,59 @@ def test_more_later_is_as_many_at_once(tmp_path: Path) -> None:
     make(tmp_path / "at once", 4000)
     assert contents(tmp_path / "grown") == contents(tmp_path / "at once")
     assert verify(tmp_path / "grown") == []
+
+
+def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:
+    """Also where the parts take turns to be slow, and some are there already; progress is told in order."""
+    make(tmp_path / "one", 20_500)
+
+    def uneven(first: int, rows: int) -> pa.Table:
+        time.sleep(0.01 * (first // PART % 3))
+        return Maker()(first, rows)
+
+    for workers in (2, 4, 16):
+        folder, told = tmp_path / str(workers), list[int]()
+        make(folder, 5500)
+        write_dataset(folder, 20_500, STREAM, uneven, {"model": "bigram-0"}, workers, told.append)
+        assert told == [1000] * 20 + [500]
+        assert contents(folder) == contents(tmp_path / "one")
+
+
+def test_as_many_parts_are_under_way_as_there_are_workers(tmp_path: Path) -> None:
+    """Memory is bounded by the workers, whatever the count, and none of them idles."""
+    lock, busy, most = threading.Lock(), 0, 0
+
+    def count_in(first: int, rows: int) -> pa.Table:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.005)
+        with lock:
+            busy -= 1
+        return Maker()(first, rows)
+
+    write_dataset(tmp_path, 40_000, STREAM, count_in, {}, workers=3)
+    assert most == 3
+
+
+def test_where_one_fails_no_other_begins(tmp_path: Path) -> None:
+    """The error is the caller's; what was finished before it is whole, and no temporary file stays."""
+    asked: list[int] = []
+
+    def fails(first: int, rows: int) -> pa.Table:
+        asked.append(first)
+        if first == 3000:
+            raise OSError(28, "No space left on device")
+        return Maker()(first, rows)
+
+    with pytest.raises(OSError, match="No space left"):
+        write_dataset(tmp_path, 1_000_000, STREAM, fails, {}, workers=4)
+    assert len(asked) < 30
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert all(name.startswith("part-") and len(pq.read_table(tmp_path / name)) == PART for name in names)
+    make(tmp_path, 10_000, workers=4)
+    assert verify(tmp_path) == []
 
 
 def test_a_run_that_died_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
