@@ -126,7 +126,10 @@ def test_kill_9_leaves_no_server_and_only_whole_parts(
     assert wait_until(lambda: not processes_of(environment), 5), processes_of(environment)
     parts = sorted(tmp_path.rglob("*.parquet"))
     parts = [part for part in parts if part.name.startswith("part-")]
-    assert [pl.read_parquet(part)["index"][0] for part in parts] == [k * 2**20 for k in range(len(parts))]
+    assert len(parts) >= 1
+    for part in parts:  # several are made at once, so that one may lack its forerunner
+        first = int(part.stem.removeprefix("part-")) * 2**20
+        assert (pl.read_parquet(part)["index"] == pl.arange(first, first + 2**20, eager=True)).all()
 
 
 @pytest.fixture
