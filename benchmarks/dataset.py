@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import re
 import shutil
 import statistics
 import subprocess
@@ -27,14 +27,14 @@ from notebook import NAMES, seconds
 import namegen
 from namegen.corpus import read_corpus
 from namegen.dataset import PART_ROWS, _write_part, write_dataset
-from namegen.sampling import sample, with_novelty
+from namegen.sampling import arrow_strings, sample, with_novelty
 
 IN_MEMORY = 8  # parts that pyarrow alone writes
 
 
 def end_to_end(model: str, count: int, workers: int) -> dict[str, float]:
     """Seconds and peak memory, in MB, of a data set that this process makes."""
-    automaton, known = namegen.load(model), pa.array(read_corpus(NAMES).names)
+    automaton, known = namegen.load(model), arrow_strings(read_corpus(NAMES).names)
     root = Path(tempfile.mkdtemp(dir=Path.cwd() / "outputs"))
 
     def make_rows(first: int, rows: int) -> pa.Table:
@@ -45,7 +45,9 @@ def end_to_end(model: str, count: int, workers: int) -> dict[str, float]:
         taken = seconds(lambda: write_dataset(root / "names", count, automaton.stream(42), make_rows, {}, workers))
     finally:
         shutil.rmtree(root)
-    return {"seconds": taken, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    # not getrusage: its peak includes what the parent had when this process was forked
+    peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return {"seconds": taken, "memory": int(peak[1]) / 1024 if peak else float("nan")}
 
 
 def in_a_process(model: str, count: int, workers: int) -> dict[str, float]:
@@ -83,7 +85,7 @@ def main() -> None:
         print(json.dumps(end_to_end(arguments.model, arguments.one, arguments.workers)))
         return
 
-    automaton, known = namegen.load(arguments.model), pa.array(read_corpus(NAMES).names)
+    automaton, known = namegen.load(arguments.model), arrow_strings(read_corpus(NAMES).names)
     tables = [with_novelty(sample(automaton, 42, k * PART_ROWS, PART_ROWS), known) for k in range(IN_MEMORY)]
     made: dict[int, list[dict[str, float]]] = {count: [] for count in arguments.counts}
     rates: list[float] = []

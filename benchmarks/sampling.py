@@ -1,6 +1,6 @@
 """Names a second, on one core and on two, against the notebook's own sampling loop.
 
-    python flows/generate.py --model blend --order 7
+    python flows/generate.py
     python benchmarks/sampling.py outputs/models/blend-* outputs/models/kneser-ney-* [--repeats 7]
 
 Each repeat runs all of them, one after the other, in one process; medians are compared, and the spread (smallest to

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
+from namegen.automaton import Automaton
 from namegen.corpus import read_corpus, split
 from namegen.dataset import dataset_folder, read_dataset_manifest
 from namegen.device import resolve_device
@@ -83,8 +84,10 @@ def parse(argv: list[str]) -> dict[str, Any]:
     return parameters
 
 
-def check(parameters: dict[str, Any]) -> None:
-    """Whatever can be seen to be wrong before anything is made.
+def check(parameters: dict[str, Any]) -> Automaton | None:
+    """Looks for whatever can be seen to be wrong before anything is made.
+
+    Returns the automaton from which names will be drawn, if it is there already and names are missing.
 
     Raises:
         NamegenError: for names that cannot be read, or are too few or too short for a setting, a device that is not
@@ -100,24 +103,29 @@ def check(parameters: dict[str, Any]) -> None:
         check_writable(Path(p["output"]) / folder)
     model = find_model(corpus, p["model"], preset, p["holdout"], p["output"])
     automaton = model.load()
-    if automaton:
-        target = dataset_folder(Path(p["output"]), model.path.name, p["seed"])
-        read_dataset_manifest(target, automaton.stream(p["seed"]))
+    if not automaton:
+        return None
+    target = dataset_folder(Path(p["output"]), model.path.name, p["seed"])
+    manifest = read_dataset_manifest(target, automaton.stream(p["seed"]))
+    return None if manifest and manifest.rows >= p["count"] else automaton
 
 
-def begin(argv: list[str]) -> tuple[dict[str, Any], TemporaryServer | None]:
-    """Parses and checks the arguments; then starts the temporary server, unless PREFECT_API_URL names one."""
+def begin(argv: list[str]) -> tuple[dict[str, Any], TemporaryServer | None, Automaton | None]:
+    """Parses and checks the arguments; then starts the temporary server, unless PREFECT_API_URL names one.
+
+    Returns the parameters, that server, and what `check` does.
+    """
     parameters = parse(argv)
     try:
-        check(parameters)
+        automaton = check(parameters)
     except NamegenError as error:
         fail(str(error))
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect would report its use; a batch job should not, unasked
     if os.environ.get("PREFECT_API_URL"):
-        return parameters, None
+        return parameters, None, automaton
     for name in ("NO_PROXY", "no_proxy"):  # a proxy could not reach a server of this machine
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
-    return parameters, TemporaryServer()
+    return parameters, TemporaryServer(), automaton
 
 
 def without_traceback(record: logging.LogRecord) -> bool:

@@ -11,13 +11,15 @@ import sys
 from command_line import begin, fail, prefect_api
 
 if __name__ == "__main__":  # before the heavy imports, which the start of the server overlaps
-    arguments, server = begin(sys.argv[1:])
+    arguments, server, fitted_before = begin(sys.argv[1:])
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar, cast
 
 import polars as pl
@@ -40,7 +42,7 @@ from namegen.fitting import Fitted, fit_models
 from namegen.model_folder import ModelFolder
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.quality import measure as quality_of
-from namegen.sampling import sample, with_novelty
+from namegen.sampling import arrow_strings, sample, sampler_of, with_novelty
 from namegen.vocabulary import Vocabulary
 from parameters import (
     Count,
@@ -192,7 +194,7 @@ def sample_names(
 ) -> Written:
     """Samples the names that the data set lacks, and writes them."""
     log = get_run_logger()
-    known, chosen = pa.array(corpus.names), sampling_device(device)
+    known, chosen = arrow_strings(corpus.names), sampling_device(device)
     with progress(count, "Sampling names", log.info) as advance:
 
         def make_rows(first: int, rows: int) -> pa.Table:
@@ -240,8 +242,17 @@ def whole(value: T) -> T:
     return cast("T", quote(value))
 
 
-def main(parameters: Mapping[str, Any], server: TemporaryServer | None) -> int:
+def prepare(automaton: Automaton, device: str) -> None:
+    """Loads the compiled code and lays out the tables, in the time that Prefect takes to begin a run."""
+    with suppress(Exception):  # whatever it is, the task that draws will meet it, too, and say so
+        if sampling_device(device) == "cpu":
+            sampler_of(automaton, "cpu")
+
+
+def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_before: Automaton | None = None) -> int:
     """Runs the flow and prints what came of it; the exit code of the process."""
+    if fitted_before:
+        Thread(target=prepare, args=(fitted_before, parameters["device"])).start()
     try:
         with prefect_api(server):
             made = generate(**parameters)
@@ -265,4 +276,4 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(arguments, server))
+    sys.exit(main(arguments, server, fitted_before))

@@ -42,7 +42,7 @@ class CpuSampler:
             np.uint64(count),
         )
         names = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data))
-        return names, pa.array(log_prob)
+        return names, pa.DoubleArray.from_buffers(pa.float64(), count, [None, pa.py_buffer(log_prob)])
 
 
 def byte_codes(symbols: Sequence[str]) -> NDArray[np.uint8]:

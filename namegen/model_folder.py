@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +63,12 @@ class ModelFolder:
         if manifest is None:
             return None
         remedy = f"Remove {self.path} and run the job again to have it made anew"
-        automaton = automata.load(self.path / AUTOMATON)  # says more of what is wrong with it than a checksum does
+        automaton = _load(self.path / AUTOMATON)  # says more of what is wrong with it than a checksum does
         if manifest.configuration != self.configuration or manifest.automaton_sha256 != automaton.sha256:
             raise ArtifactError("is of another model than its folder", str(self.path / MANIFEST), remedy)
         if set(manifest.files) != FILES:
             raise ArtifactError(f"does not list the files {sorted(FILES)}", str(self.path / MANIFEST), remedy)
-        for name in sorted(FILES):
+        for name in sorted(FILES - {AUTOMATON}):  # that one has been looked at by its own checksum
             if sha256_of(self.path / name) != manifest.files[name]:
                 raise ArtifactError("was altered: it does not fit its checksum", str(self.path / name), remedy)
         return automaton
@@ -110,6 +110,20 @@ class ModelFolder:
         )
         write_manifest(self.path / MANIFEST, manifest)
         self.checkpoint.remove()
+
+
+def _load(path: Path) -> Automaton:
+    """The automaton; what a process has loaded and checked once it keeps, as a job looks twice."""
+    try:
+        status = path.stat()
+    except OSError:
+        return automata.load(path)  # says what is wrong
+    return _load_once(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _load_once(path: Path, size: int, modified: int) -> Automaton:  # noqa: ARG001 - another size or time is another file
+    return automata.load(path)
 
 
 def model_folder(output: Path, corpus: Corpus, model: str, settings: dict[str, Any]) -> ModelFolder:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import polars as pl
-import pyarrow as pa
 
 from namegen.automaton import Automaton
 from namegen.corpus import Corpus
@@ -36,7 +35,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 def measure(model: str, automaton: Automaton, corpus: Corpus, count: int = SAMPLED) -> pl.DataFrame:
     """The row of `SCHEMA` for one model: `count` names drawn from it, against the names of the corpus."""
     drawn = sample(automaton, SEED, 0, count)["name"]
-    return compare(model, pl.Series(pl.from_arrow(drawn)), pl.Series(pl.from_arrow(pa.array(corpus.names))))
+    return compare(model, pl.Series(pl.from_arrow(drawn)), pl.Series(corpus.names))
 
 
 def compare(model: str, drawn: pl.Series, corpus: pl.Series) -> pl.DataFrame:

@@ -5,7 +5,7 @@ Row i of a seed is a pure function of (automaton, seed, i). Batches only bound m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -83,13 +83,20 @@ def sample_batches(
 def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) -> Iterator[pa.RecordBatch]:
     for start in range(first, first + count, batch):
         rows = min(batch, first + count - start)
-        index = pa.array(np.arange(start, start + rows, dtype=np.int64))
+        index = pa.Int64Array.from_buffers(pa.int64(), rows, [None, pa.py_buffer(np.arange(start, start + rows))])
         yield pa.RecordBatch.from_arrays([index, *sampler.draw(seed, start, rows)], schema=SCHEMA)
 
 
 def sample(automaton: Automaton, seed: int, first: int, count: int, device: str = "cpu") -> pa.Table:
     """The batches of `sample_batches` as one table, each column in one piece."""
     return pa.Table.from_batches(sample_batches(automaton, seed, first, count, device), SCHEMA).combine_chunks()
+
+
+def arrow_strings(names: Sequence[str]) -> pa.StringArray:
+    """Names as Arrow has them. Unlike `pa.array`, it does not import pandas first, where that is installed."""
+    encoded = [name.encode() for name in names]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
 def with_novelty(table: pa.Table, known: pa.Array) -> pa.Table:

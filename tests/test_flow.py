@@ -20,6 +20,7 @@ from prefect.exceptions import ParameterTypeError
 
 import generate as script
 import namegen
+import progress
 from conftest import NAMES
 from generate import Made, generate
 from namegen.corpus import Corpus, read_corpus
@@ -159,6 +160,29 @@ def test_grown_is_as_made_at_once(tmp_path: Path) -> None:
         trees.append(tree(output))
     assert trees[0] == trees[1]
     assert len(trees[0]) == 9
+
+
+def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:
+    """Three parts of a real model, made by one worker and by four; the rows across a border are the sampler's."""
+    trees = []
+    for workers in (1, 4):
+        output = tmp_path / str(workers)
+        made = generate(count=2**21 + 1000, names=str(NAMES), model="bigram", output=str(output), workers=workers)
+        trees.append(tree(made.names))
+    assert trees[0] == trees[1]
+    assert len(trees[0]) == 4
+    border = pl.scan_parquet(made.names / "*.parquet").filter(pl.col("index").is_between(2**20 - 50, 2**20 + 49))
+    drawn = namegen.load(made.model.path).sample(100, seed=42, first=2**20 - 50)
+    assert border.collect().drop("is_novel").equals(drawn)
+
+
+def test_progress_is_shown_on_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that takes long has a progress artifact, which ends at 100 %."""
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    generate(count=2**20 + 10, names=str(NAMES), model="bigram", output=str(tmp_path))
+    artifact = cast("Artifact | None", Artifact.get("sampling-names"))
+    assert artifact is not None
+    assert (artifact.type, artifact.data) == ("progress", 100)
 
 
 def test_a_checkpoint_that_was_left_is_removed(made: Made, output: Path) -> None:

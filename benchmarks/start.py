@@ -1,0 +1,108 @@
+"""The whole command with a model that is fitted already, against a Prefect flow that does nothing.
+
+    python benchmarks/start.py [--repeats 5] [--count 100000]
+
+Both run as fresh processes, in turns, on one Prefect database that is there already: first each with a temporary
+server of its own, then on a server that is running. The command makes a new data set every time. Seconds, medians with
+the smallest and largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from notebook import seconds
+
+ROOT = Path(__file__).parents[1]
+EMPTY = """
+from prefect import flow, task
+
+@task
+def nothing():
+    return 1
+
+@flow
+def empty():
+    return nothing()
+
+if __name__ == "__main__":
+    empty()
+"""
+
+
+def run(environment: dict[str, str], *command: object) -> None:
+    """Runs a command to its end; what it says is kept back unless it fails."""
+    done = subprocess.run(  # noqa: S603 - our own commands
+        [sys.executable, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+
+
+@contextmanager
+def server(environment: dict[str, str]) -> Iterator[str]:
+    """A running Prefect server's address."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        url = f"http://127.0.0.1:{port}/api"
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=5).close()  # noqa: S310 - our own server
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield url
+        process.terminate()
+
+
+def main() -> None:
+    """Times the four, and prints them with the differences of the pairs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--count", type=int, default=100_000)
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        environment = {**kept, "PREFECT_HOME": f"{folder}/prefect", "DO_NOT_TRACK": "1"}
+        empty = Path(folder) / "empty.py"
+        empty.write_text(EMPTY)
+        job = ["flows/generate.py", "--output", f"{folder}/outputs", "--count", arguments.count]
+        run(environment, *job)  # fits the model, and makes the database
+        seed = 1000
+
+        def pair(environment: dict[str, str], what: str) -> None:
+            nonlocal seed
+            times: dict[str, list[float]] = {"an empty flow": [], "the command": []}
+            for _ in range(arguments.repeats):
+                seed += 1
+                times["an empty flow"].append(seconds(lambda: run(environment, empty)))
+                times["the command"].append(seconds(lambda s=seed: run(environment, *job, "--seed", s)))  # type: ignore[misc]
+            print(what)
+            for who, values in times.items():
+                print(f"  {who:15}{statistics.median(values):6.2f} ({min(values):.2f} to {max(values):.2f})")
+            more = [b - a for a, b in zip(times["an empty flow"], times["the command"], strict=True)]
+            print(f"  {'difference':15}{statistics.median(more):+6.2f} ({min(more):+.2f} to {max(more):+.2f})")
+
+        pair({**environment, "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}, "with a temporary server each")
+        with server(environment) as url:
+            pair({**environment, "PREFECT_API_URL": url}, "on a running server")
+
+
+if __name__ == "__main__":
+    main()
