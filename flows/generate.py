@@ -39,6 +39,7 @@ from namegen.device import cores, memory_of, resolve_device, sampling_device
 from namegen.errors import DeviceError, NamegenError, printable
 from namegen.evaluation import evaluate
 from namegen.fitting import Fitted, fit_models
+from namegen.locking import alone_in
 from namegen.model_folder import ModelFolder
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.quality import measure as quality_of
@@ -99,16 +100,33 @@ def generate(
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
         folder.checkpoint.remove()  # a job that died right behind its last file leaves one
     else:
-        counts = count_contexts(whole(parts), corpus.vocabulary, chosen.order)
-        fitted, notes = train(counts, whole(parts), model, chosen, device, folder.checkpoint)
-        automaton, figures = evaluate_models(fitted, whole(corpus), whole(parts), model)
-        save(folder, whole(corpus), counts, fitted, automaton, figures, {"names": names, "preset": preset, **notes})
+        automaton = make_model(folder, corpus, parts, model, chosen, device, {"names": names, "preset": preset})
     target = dataset_folder(Path(output), folder.path.name, seed)
     configuration = {"model": folder.path.name, **folder.configuration}
     written = sample_names(automaton, target, configuration, whole(corpus), count, seed, device, workers or cores())
     made = Made(folder, target, written)
     publish(made)
     return made
+
+
+def make_model(
+    folder: ModelFolder,
+    corpus: Corpus,
+    parts: Split,
+    model: str,
+    preset: presets.Preset,
+    device: str,
+    notes: dict[str, object],
+) -> Automaton:
+    """Counts, trains, evaluates and saves, one job at a time."""
+    with alone_in(folder.path, get_run_logger().info):
+        automaton = folder.load()
+        if not automaton:  # nor has another job made it in the meantime
+            counts = count_contexts(whole(parts), corpus.vocabulary, preset.order)
+            fitted, seen = train(counts, whole(parts), model, preset, device, folder.checkpoint)
+            automaton, figures = evaluate_models(fitted, whole(corpus), whole(parts), model)
+            save(folder, whole(corpus), counts, fitted, automaton, figures, {**notes, **seen})
+    return automaton
 
 
 @task(name="ingest", cache_policy=NO_CACHE)
@@ -201,7 +219,8 @@ def sample_names(
             with memory_of(chosen):
                 return with_novelty(sample(automaton, seed, first, rows, chosen), known)
 
-        written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, workers, advance)
+        with alone_in(target, log.info):
+            written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, workers, advance)
     for name in written.mended:
         log.warning("%s was not as the manifest has it, and was made again", target / name)
     for name in written.removed:

@@ -10,6 +10,8 @@ Everything is unsigned: numba would take an index that may be negative as counte
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 
@@ -68,12 +70,31 @@ def _fill_row(weights, column_bits, order, row):
         left -= capacity - level
 
 
-@compiled(read_only(i64, 2), read_only(i32, 2), read_only(f64, 2), i64)
-def lay_out(weights, successor, log_probabilities, column_bits):
+@numba.njit(inline="always")
+def _ln(weight, constants):
+    """ln(weight / 2^32), the bits that `logarithm.ln` has; weight > 0."""
+    mantissa, k = math.frexp(np.float64(weight))
+    k -= 32
+    if mantissa < constants[0]:
+        mantissa *= 2
+        k -= 1
+    f = mantissa - 1
+    s = f / (2 + f)
+    z = s * s
+    r = 0.0
+    for i in range(len(constants) - 1, 2, -1):
+        r = z * (constants[i] + r)
+    half_square = 0.5 * f * f
+    return k * constants[1] - ((half_square - (s * (half_square + r) + k * constants[2])) - f)
+
+
+@compiled(read_only(i64, 2), read_only(i32, 2), read_only(f64, 1), i64)
+def lay_out(weights, successor, constants, column_bits):
     """The tables that `draw` reads.
 
     Args:
-        weights, successor, log_probabilities: int64[S, V], int32[S, V] and float64[S, V], of an automaton.
+        weights, successor: int64[S, V] and int32[S, V], of an automaton.
+        constants: `logarithm.CONSTANTS`.
         column_bits: b; an alias table has 2^b columns.
 
     Returns:
@@ -89,10 +110,11 @@ def lay_out(weights, successor, log_probabilities, column_bits):
     for state in range(states):
         for symbol in range(symbols):
             entry = state * symbols + symbol
-            entries[entry].log_prob = log_probabilities[state, symbol]
+            weight = weights[state, symbol]
+            entries[entry].log_prob = _ln(weight, constants) if weight > 0 else -np.inf
             entries[entry].successor = successor[state, symbol]
             entries[entry].unused = 0
-            padded[symbol] = weights[state, symbol]
+            padded[symbol] = weight
         _fill_row(padded, column_bits, order, cells[state * columns : (state + 1) * columns])
     return cells, entries
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from namegen import cpu_kernel
 from namegen.automaton import Automaton
+from namegen.logarithm import CONSTANTS
 
 
 class CpuSampler:
@@ -24,10 +25,10 @@ class CpuSampler:
     """
 
     def __init__(self, automaton: Automaton) -> None:
-        arrays = automaton.weights, automaton.successor, automaton.log_probabilities
-        weights, successor, log_probabilities = (np.require(array, requirements=["C", "ALIGNED"]) for array in arrays)
+        arrays = automaton.weights, automaton.successor
+        weights, successor = (np.require(array, requirements=["C", "ALIGNED"]) for array in arrays)
         self._column_bits = automaton.column_bits
-        self._cells, self._entries = cpu_kernel.lay_out(weights, successor, log_probabilities, self._column_bits)
+        self._cells, self._entries = cpu_kernel.lay_out(weights, successor, CONSTANTS, self._column_bits)
         self._codes = byte_codes(automaton.vocabulary.symbols)
 
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:

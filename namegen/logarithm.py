@@ -29,7 +29,8 @@ _COEFFICIENTS = tuple(
         "0x1.2f112df3e5244p-3",
     )
 )
-
+# sqrt(1/2), the two parts of ln 2, and the coefficients: for `cpu_kernel`, which computes the same
+CONSTANTS = np.array([np.sqrt(0.5), _LN2_HIGH, _LN2_LOW, *_COEFFICIENTS])
 
 _BLOCK = 2**14  # elements at a time: what lies between the steps stays in the cache
 

@@ -83,7 +83,8 @@ def sample_batches(
 def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) -> Iterator[pa.RecordBatch]:
     for start in range(first, first + count, batch):
         rows = min(batch, first + count - start)
-        index = pa.Int64Array.from_buffers(pa.int64(), rows, [None, pa.py_buffer(np.arange(start, start + rows))])
+        numbers = pa.py_buffer(np.arange(start, start + rows, dtype=np.int64))
+        index = pa.Int64Array.from_buffers(pa.int64(), rows, [None, numbers])
         yield pa.RecordBatch.from_arrays([index, *sampler.draw(seed, start, rows)], schema=SCHEMA)
 
 

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "namegen"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MODELS = {f"namegen.models.{path.stem}" for path in (PACKAGE / "models").glob("*.py")} - {"namegen.models.__init__"}
 SAMPLING = {"sampling", "cpu_sampler", "cpu_kernel", "compiled", "philox", "logarithm"}
-FILES = {"dataset", "model_folder", "storage", "checkpoint"}
+FILES = {"dataset", "model_folder", "storage", "checkpoint", "locking"}
 AFTER_THE_TABLE = {"automaton", "evaluation", "quality"} | SAMPLING | FILES
 BEFORE_THE_TABLE = {"vocabulary", "corpus", "ngrams", "events", "presets", "expansion", "fitting"}
 

@@ -132,6 +132,22 @@ def test_kill_9_leaves_no_server_and_only_whole_parts(
         assert (pl.read_parquet(part)["index"] == pl.arange(first, first + 2**20, eager=True)).all()
 
 
+@pytest.mark.usefixtures("first")
+def test_two_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    """Two commands that want the same model and names, at the same time: both succeed, and each file is made once."""
+    command = [*COMMAND, *KNESER_NEY, "--count", "2000000", "--output", str(tmp_path)]
+    both = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    logs = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], logs
+    assert sorted("Wrote 2 of 2 parts" in log for log in logs) == [False, True]
+    assert sum("Trained on" in log for log in logs) == 1
+    (folder,) = tmp_path.glob("names/*/*")
+    assert namegen.verify(folder) == []
+    assert not list(tmp_path.rglob("*.tmp"))
+    drawn = pl.read_parquet(folder / "*.parquet")
+    assert (drawn["index"] == pl.arange(2_000_000, eager=True)).all()
+
+
 @pytest.fixture
 def server(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """A real `prefect server start`, on a database that is already there."""

@@ -15,6 +15,7 @@ from conftest import ROOT
 from namegen import cpu_kernel
 from namegen.automaton import TOTAL, Automaton, build_alias_tables
 from namegen.cpu_sampler import CpuSampler
+from namegen.logarithm import CONSTANTS, ln
 from namegen.sampling import MAX_INDEX, MAX_SEED, sample_batches, sampler_of
 from namegen.torch_sampler import TorchSampler
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
@@ -77,10 +78,23 @@ def test_cells_are_the_alias_tables(automaton: Automaton) -> None:
     threshold, alias = build_alias_tables(automaton.weights, bits)
     capacity = TOTAL >> bits
     assert (alias[threshold == capacity] == np.nonzero(threshold == capacity)[1]).all()
-    cells, entries = cpu_kernel.lay_out(automaton.weights, automaton.successor, automaton.log_probabilities, bits)
+    cells, entries = cpu_kernel.lay_out(automaton.weights, automaton.successor, CONSTANTS, bits)
     assert (cells == (np.where(threshold == capacity, 0, threshold) << bits | alias).reshape(-1)).all()
     assert (entries["successor"] == automaton.successor.reshape(-1)).all()
     assert entries["log_prob"].tobytes() == automaton.log_probabilities.tobytes()
+
+
+def test_compiled_logarithms_are_the_reference_s() -> None:
+    """Bit by bit: powers of two, where the mantissa changes sides, the neighbours of both, and a million others."""
+    edges = [int(2**k * side) + d for k in range(33) for side in (1, 0.5**0.5) for d in (-2, -1, 0, 1, 2)]
+    some = np.random.default_rng(5).integers(1, 2**32, 10**6) >> np.random.default_rng(6).integers(0, 32, 10**6)
+    weights = np.concatenate([edges, some])
+    weights = weights[(weights > 0) & (weights <= TOTAL)]
+    padded = np.zeros((-(-len(weights) // 255), 255), np.int64)
+    padded.reshape(-1)[: len(weights)] = weights
+    successor = np.zeros(padded.shape, np.int32)
+    entries = cpu_kernel.lay_out(padded, successor, CONSTANTS, 8)[1]
+    assert entries["log_prob"].tobytes() == ln(padded / TOTAL).tobytes()
 
 
 def test_a_buffer_grows() -> None:

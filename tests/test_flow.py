@@ -55,6 +55,7 @@ def test_what_a_run_leaves(made: Made, output: Path) -> None:
     """The two folders of the contract, with nothing else in them."""
     model = made.model.path
     assert sorted(file.name for file in model.iterdir()) == [
+        ".lock",
         "automaton.safetensors",
         "bigrams.parquet",
         "evaluation.parquet",
@@ -64,7 +65,7 @@ def test_what_a_run_leaves(made: Made, output: Path) -> None:
         "training.parquet",
     ]
     assert made.names == output / "names" / f"model={model.name}" / "seed=42"
-    assert sorted(file.name for file in made.names.iterdir()) == ["_manifest.json", "part-000000.parquet"]
+    assert sorted(file.name for file in made.names.iterdir()) == [".lock", "_manifest.json", "part-000000.parquet"]
     assert {path.name for path in output.iterdir()} == {"models", "names"}
     assert namegen.verify(made.names) == []
     manifest = json.loads((model / "manifest.json").read_bytes())
@@ -72,7 +73,7 @@ def test_what_a_run_leaves(made: Made, output: Path) -> None:
     identity = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
     assert model.name == f"blend-{identity[:12]}"
     assert configuration["names_sha256"] == hashlib.sha256(NAMES.read_bytes()).hexdigest()
-    assert set(manifest["files"]) == {file.name for file in model.iterdir()} - {"manifest.json"}
+    assert set(manifest["files"]) == {file.name for file in model.iterdir()} - {"manifest.json", ".lock"}
 
 
 def test_the_model_s_tables(made: Made, names: Corpus) -> None:
@@ -159,7 +160,7 @@ def test_grown_is_as_made_at_once(tmp_path: Path) -> None:
             generate(count=count, names=str(NAMES), model="kneser-ney", output=str(output), device="cpu")
         trees.append(tree(output))
     assert trees[0] == trees[1]
-    assert len(trees[0]) == 9
+    assert len(trees[0]) == 11
 
 
 def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:
         made = generate(count=2**21 + 1000, names=str(NAMES), model="bigram", output=str(output), workers=workers)
         trees.append(tree(made.names))
     assert trees[0] == trees[1]
-    assert len(trees[0]) == 4
+    assert len(trees[0]) == 5
     border = pl.scan_parquet(made.names / "*.parquet").filter(pl.col("index").is_between(2**20 - 50, 2**20 + 49))
     drawn = namegen.load(made.model.path).sample(100, seed=42, first=2**20 - 50)
     assert border.collect().drop("is_novel").equals(drawn)

@@ -1,0 +1,60 @@
+"""Real processes that want the same folder."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from namegen.locking import LOCK, alone_in
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from namegen.locking import alone_in
+with alone_in(Path(sys.argv[1])):
+    print("in", flush=True)
+    time.sleep(float(sys.argv[2]))
+    Path(sys.argv[1], "done").touch()
+"""
+
+
+def hold(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """A process that is in the folder."""
+    command = [sys.executable, "-c", HOLDER, str(folder), str(seconds)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "in\n"
+    return process
+
+
+def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
+    """It says so in a line, and goes in only when the first has left."""
+    lines: list[str] = []
+    with hold(tmp_path, 0.5), alone_in(tmp_path, lines.append):
+        assert (tmp_path / "done").exists()
+    assert lines == [f"Another job is at work in {tmp_path}: waiting for it to end"]
+
+
+def test_a_process_that_was_killed_is_no_obstacle(tmp_path: Path) -> None:
+    """Its lock is gone with it, though its file is there; what it had half-written is removed, and nothing else."""
+    lines: list[str] = []
+    with hold(tmp_path, 60) as process:
+        (tmp_path / ".part-000000.parquet.0123.tmp").touch()
+        (tmp_path / "part-000000.parquet").touch()
+        process.send_signal(signal.SIGKILL)
+    assert (tmp_path / LOCK).exists()
+    with alone_in(tmp_path, lines.append):
+        assert sorted(file.name for file in tmp_path.iterdir()) == [LOCK, "part-000000.parquet"]
+    assert lines == []
+
+
+def test_an_error_inside_leaves_no_lock(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), alone_in(tmp_path):
+        raise KeyboardInterrupt
+    with alone_in(tmp_path / "new" / "folder"), alone_in(tmp_path):
+        assert (tmp_path / "new" / "folder" / LOCK).exists()
