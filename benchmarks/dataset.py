@@ -38,7 +38,7 @@ def end_to_end(model: str, count: int, workers: int) -> dict[str, float]:
     root = Path(tempfile.mkdtemp(dir=Path.cwd() / "outputs"))
 
     def make_rows(first: int, rows: int) -> pa.Table:
-        return with_novelty(sample(automaton, 42, first, rows), known)
+        return with_novelty(sample(automaton, 42, first, rows), known, automaton.vocabulary)
 
     try:
         make_rows(0, 1000)  # once, to load the compiled code
@@ -62,7 +62,7 @@ def stages(automaton: namegen.Automaton, known: pa.Array, folder: Path) -> dict[
     """Seconds of each stage of one part on one core."""
     found: dict[str, Any] = {}
     taken = {"sample": seconds(lambda: found.update(rows=sample(automaton, 42, 0, PART_ROWS)))}
-    taken["is_novel"] = seconds(lambda: found.update(rows=with_novelty(found["rows"], known)))
+    taken["is_novel"] = seconds(lambda: found.update(rows=with_novelty(found["rows"], known, automaton.vocabulary)))
     taken["write"] = seconds(lambda: _write_part(folder / "part.parquet", found["rows"], {}))
     return taken
 
@@ -86,7 +86,10 @@ def main() -> None:
         return
 
     automaton, known = namegen.load(arguments.model), arrow_strings(read_corpus(NAMES).names)
-    tables = [with_novelty(sample(automaton, 42, k * PART_ROWS, PART_ROWS), known) for k in range(IN_MEMORY)]
+    tables = [
+        with_novelty(sample(automaton, 42, k * PART_ROWS, PART_ROWS), known, automaton.vocabulary)
+        for k in range(IN_MEMORY)
+    ]
     made: dict[int, list[dict[str, float]]] = {count: [] for count in arguments.counts}
     rates: list[float] = []
     parts: list[dict[str, float]] = []

@@ -101,7 +101,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     automaton, known = namegen.load(arguments.model), arrow_strings(read_corpus(arguments.names).names)
-    parts = [with_novelty(sample(automaton, 42, k * PART_ROWS, PART_ROWS), known) for k in range(arguments.parts)]
+    parts = [
+        with_novelty(sample(automaton, 42, k * PART_ROWS, PART_ROWS), known, automaton.vocabulary)
+        for k in range(arguments.parts)
+    ]
     rows = PART_ROWS * len(parts)
     root = Path(tempfile.mkdtemp())
     times: dict[tuple[str, str], list[float]] = {}

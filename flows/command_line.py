@@ -26,6 +26,10 @@ from namegen.storage import check_writable
 from parameters import PARAMETERS, chosen_preset, find_model
 from temporary_server import TemporaryServer
 
+# torch's threads wait for each other by spinning, by default for milliseconds: beside other work on the same cores
+# that made a training take four times as long. Read when torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 DESCRIPTION = "Learns from a list of names and makes new ones, with the probability of each, as Parquet."
 EXAMPLES = """\
 examples:
@@ -40,7 +44,8 @@ The same arguments make the same bytes. Run again, the job finds that nothing is
 larger --count, it adds to what is there. It runs on the Prefect server of PREFECT_API_URL or of the active
 profile; without one, it starts a temporary server that ends with it.
 
-exit status: 0 done, 1 failed, 2 bad input or usage, with one line on stderr that says what to do, 130 interrupted
+exit status: 0 done, 1 failed, 2 bad input or usage, with one line on stderr that says what to do,
+130 interrupted, 143 terminated; the same command goes on from there
 """
 
 

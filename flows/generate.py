@@ -217,7 +217,7 @@ def sample_names(
 
         def make_rows(first: int, rows: int) -> pa.Table:
             with memory_of(chosen):
-                return with_novelty(sample(automaton, seed, first, rows, chosen), known)
+                return with_novelty(sample(automaton, seed, first, rows, chosen), known, automaton.vocabulary)
 
         with alone_in(target, log.info):
             written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, workers, advance)

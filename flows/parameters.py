@@ -40,7 +40,9 @@ Order = Annotated[
 ]
 States = Annotated[
     Annotated[int, Field(ge=0, le=10**7)] | None,
-    Field(description="how many unseen contexts mlp and blend get as states of their own (default: the preset's)"),
+    Field(
+        description="how many unseen contexts mlp and blend get as states; a million take 3 GB (default: the preset's)"
+    ),
 ]
 Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
 Device = Annotated[

@@ -54,7 +54,16 @@ class Checkpoint:
             curve = [(int(number), float(loss), nll) for number, loss, nll in metadata["curve"]]
             if metadata["identity"] != self.identity or metadata["sha256"] != _sha256(state, curve):
                 raise ArtifactError("is another model's, or was altered", str(self.path))
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            SafetensorError,
+            OSError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             reason = str(error).partition("\n")[0]
             raise ArtifactError(f"is cut short or no checkpoint ({reason})", str(self.path)) from None
         return state, curve

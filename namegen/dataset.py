@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -132,6 +133,8 @@ def write_dataset(
     count = max(count, sum(part.rows for part in parts.values()))  # what was asked for before stays
 
     def vouch() -> None:
+        if not parts:
+            return
         rows = sum(part.rows for part in parts.values())
         found = DatasetManifest(rows=rows, stream=stream, configuration=configuration, parts=tuple(parts.values()))
         write_manifest(folder / MANIFEST, found)
@@ -148,23 +151,27 @@ def write_dataset(
         write_atomically(path, partial(_write_part, table=make_rows(first, rows), identity={**stream, "first": first}))
         return Part(file=path.name, first=first, rows=rows, sha256=sha256_of(path)), "mended" if fits else "made"
 
-    fates, mended, vouched_at = Counter[str](), [], time.monotonic()
-    for part, fate in _in_order(see_to, -(-count // PART_ROWS), workers):
-        parts[part.file] = part
-        fates[fate] += 1
-        if fate == "mended":
-            mended.append(part.file)
-        on_part(part.rows)
-        if fate != "kept" and time.monotonic() - vouched_at > MANIFEST_SECONDS:
+    fates: dict[str, str] = {}
+    vouched_at = time.monotonic()
+    try:
+        for part, fate in _in_order(see_to, -(-count // PART_ROWS), workers):
+            parts[part.file], fates[part.file] = part, fate
+            on_part(part.rows)
+            if fate != "kept" and time.monotonic() - vouched_at > MANIFEST_SECONDS:
+                vouch()
+                vouched_at = time.monotonic()
+    except BaseException:
+        with suppress(OSError):  # the disk may be full: then what was made is made again
             vouch()
-            vouched_at = time.monotonic()
-    made = fates["made"] + fates["mended"]
+        raise
+    kept = sum(fate == "kept" for fate in fates.values())
+    made, mended = len(fates) - kept, tuple(file for file, fate in fates.items() if fate == "mended")
     removed = [file for file in sorted(folder.glob("part-*.parquet")) if file.name not in parts]
     for file in removed:  # of a longer job that died: nothing vouches for it, and readers would take it for a part
         file.unlink()
     if made:
         vouch()
-    return Written(count, fates["kept"], made, tuple(mended), tuple(file.name for file in removed))
+    return Written(count, kept, made, mended, tuple(file.name for file in removed))
 
 
 def verify(folder: Path | str) -> list[str]:

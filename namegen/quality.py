@@ -43,7 +43,7 @@ def compare(model: str, drawn: pl.Series, corpus: pl.Series) -> pl.DataFrame:
     row = (
         model,
         len(drawn),
-        1 - float(drawn.is_in(corpus.unique().implode()).mean()),  # type: ignore[arg-type] # of booleans: a number
+        1 - float(drawn.str.normalize("NFC").is_in(corpus.unique().implode()).mean()),  # type: ignore[arg-type] # of booleans: a number
         drawn.n_unique() / len(drawn),
         drawn.str.len_chars().mean(),
         corpus.str.len_chars().mean(),

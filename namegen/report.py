@@ -17,6 +17,7 @@ COLUMNS = {  # title: (split, subset)
     "test": ("test", "all"),
     "test, unseen": ("test", "unseen"),
 }
+NOTHING = 0.00005  # nats a symbol: what four places do not show
 
 
 def evaluation_rows(evaluation: pl.DataFrame) -> list[list[str]]:
@@ -51,8 +52,9 @@ def evaluation_text(evaluation: pl.DataFrame) -> str:
         "",
         f"{counts}; table and automaton differ by at most {largest_gap(evaluation):.0e}",
         *(
-            f"{model} loses {loss:.4f} on {split} where it meets contexts that are no states"
-            for model, split, loss in losses(evaluation)
+            f"{model} {'loses' if loss > 0 else 'gains'} {abs(loss):.4f} on {part} at contexts that are no states"
+            for model, part, loss in losses(evaluation)
+            if abs(loss) >= NOTHING
         ),
     ]
     return "\n".join(lines)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from namegen.automaton import Automaton
 from namegen.errors import SettingError
+from namegen.vocabulary import Vocabulary
 
 MAX_SEED = 2**64 - 1  # the key of the generator has 64 bits
 MAX_INDEX = 2**63 - 1  # an index is an int64
@@ -100,7 +101,13 @@ def arrow_strings(names: Sequence[str]) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
-def with_novelty(table: pa.Table, known: pa.Array) -> pa.Table:
-    """`table` with a column `is_novel` bool: whether the name is none of `known`."""
-    is_novel = pc.invert(pc.is_in(table["name"], value_set=known))
+def with_novelty(table: pa.Table, known: pa.Array, vocabulary: Vocabulary) -> pa.Table:
+    """`table` with a column `is_novel` bool: whether the name, NFC-normalised, is none of `known`.
+
+    Args:
+        known: NFC-normalised names.
+        vocabulary: the symbols of all names.
+    """
+    names = pc.utf8_normalize(table["name"], form="NFC") if vocabulary.composes else table["name"]
+    is_novel = pc.invert(pc.is_in(names, value_set=known))
     return table.append_column(pa.field("is_novel", pa.bool_(), nullable=False), is_novel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,14 @@ class Vocabulary:
         ids[code_points] = np.arange(len(self), dtype=np.int16)
         ids[ord(BOUNDARY)] = -1  # the boundary is no character of a name
         return ids
+
+    @cached_property
+    def composes(self) -> bool:
+        """Whether NFC changes some pair of symbols, so that a drawn name may have another, normalised spelling."""
+        letters = self.symbols[1:]
+        if letters.isascii():
+            return False
+        return any(normalize("NFC", a + b) != a + b for a in letters for b in letters)
 
     def encode(self, names: Sequence[str]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
         """The symbol ids of all names, end to end, and the length of each name.

@@ -65,6 +65,13 @@ def test_every_damage_is_found(checkpoint: Checkpoint) -> None:
         assert found[1] == CURVE
 
 
+def test_absurd_numbers_are_refused(checkpoint: Checkpoint) -> None:
+    """JSON has infinities in Python, and a pass has not."""
+    checkpoint.save(STATE, [(float("inf"), 1.0, 1.0)])  # type: ignore[list-item]
+    with pytest.raises(ArtifactError):
+        checkpoint.load()
+
+
 def test_another_models_is_refused(checkpoint: Checkpoint) -> None:
     checkpoint.save(STATE, CURVE)
     with pytest.raises(ArtifactError, match="another model's"):

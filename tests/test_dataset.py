@@ -140,7 +140,9 @@ def test_where_one_fails_no_other_begins(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         write_dataset(tmp_path, 1_000_000, STREAM, fails, {}, workers=4)
     assert len(asked) < 30
-    names = sorted(file.name for file in tmp_path.iterdir())
+    kept = json.loads((tmp_path / "_manifest.json").read_bytes())["parts"]
+    assert [part["first"] for part in kept] == [0, 1000, 2000]
+    names = sorted(file.name for file in tmp_path.iterdir() if file.name != "_manifest.json")
     assert all(name.startswith("part-") and len(pq.read_table(tmp_path / name)) == PART for name in names)
     make(tmp_path, 10_000, workers=4)
     assert verify(tmp_path) == []
@@ -281,7 +283,7 @@ def test_another_stream_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_failure_in_the_middle_leaves_whole_parts(tmp_path: Path) -> None:
-    """When making a part fails, those before it are whole, nothing vouches for a data set, and a next run makes it."""
+    """When making a part fails, those before it are a data set of fewer rows, and a next run goes on from it."""
 
     def fails(first: int, rows: int) -> pa.Table:
         if first == 1000:
@@ -290,6 +292,7 @@ def test_a_failure_in_the_middle_leaves_whole_parts(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="No space"):
         write_dataset(tmp_path, 2500, STREAM, fails, {})
-    assert [file.name for file in tmp_path.iterdir()] == ["part-000000.parquet"]
-    assert make(tmp_path, 2500)[0].rows == 2500
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["_manifest.json", "part-000000.parquet"]
+    assert verify(tmp_path) == []
+    assert make(tmp_path, 2500) == (Written(2500, kept=1, made=2), [(1000, 1000), (2000, 500)])
     assert verify(tmp_path) == []

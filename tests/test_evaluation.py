@@ -147,6 +147,10 @@ def test_what_forgetting_costs(names: Corpus) -> None:
     assert [part for _, part, _ in report.losses(frame)] == ["dev", "test"]
     assert "mlp loses 0.00" in report.evaluation_text(frame)
     assert report.losses(frame.filter(pl.col("source") != "exact")) == []
+    better = frame.with_columns(pl.when(source="exact").then(pl.col("nll") + 0.5).otherwise(pl.col("nll")).alias("nll"))
+    assert "mlp gains 0.4" in report.evaluation_text(better)
+    same = frame.with_columns(pl.lit(2.0).alias("nll"))
+    assert "contexts that are no states" not in report.evaluation_text(same)
 
 
 def key(model: str, source: str, split: str, subset: str) -> pl.Expr:
