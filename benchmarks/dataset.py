@@ -30,6 +30,7 @@ from namegen.dataset import PART_ROWS, _write_part, write_dataset
 from namegen.sampling import arrow_strings, sample, with_novelty
 
 IN_MEMORY = 8  # parts that pyarrow alone writes
+MOST_MEMORY = 1000  # MB, whatever the count: more is a failure
 
 
 def end_to_end(model: str, count: int, workers: int) -> dict[str, float]:
@@ -121,6 +122,8 @@ def main() -> None:
     for stage in parts[0]:
         values = [1e3 * part[stage] for part in parts]
         print(f"one part, one core, {stage}: {spread(values)} ms, {statistics.median(values) / 1e3 / whole:.0%}")
+    if max(run["memory"] for runs in made.values() for run in runs) > MOST_MEMORY:
+        sys.exit(f"a run took more than {MOST_MEMORY} MB")
 
 
 if __name__ == "__main__":

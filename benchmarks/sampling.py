@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
 
+    torch.set_num_threads(1)
     corpus = read_corpus(NAMES)
     counts = count_ngrams(corpus.names, corpus.vocabulary, 2)
     table = bigram.fit(counts)

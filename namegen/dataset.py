@@ -132,9 +132,11 @@ def write_dataset(
     parts = {part.file: part for part in manifest.parts} if manifest else {}
     count = max(count, sum(part.rows for part in parts.values()))  # what was asked for before stays
 
+    fates: dict[str, str] = {}
+
     def vouch() -> None:
-        if not parts:
-            return
+        if all(fate == "kept" for fate in fates.values()):
+            return  # the manifest is as it was
         rows = sum(part.rows for part in parts.values())
         found = DatasetManifest(rows=rows, stream=stream, configuration=configuration, parts=tuple(parts.values()))
         write_manifest(folder / MANIFEST, found)
@@ -151,13 +153,12 @@ def write_dataset(
         write_atomically(path, partial(_write_part, table=make_rows(first, rows), identity={**stream, "first": first}))
         return Part(file=path.name, first=first, rows=rows, sha256=sha256_of(path)), "mended" if fits else "made"
 
-    fates: dict[str, str] = {}
     vouched_at = time.monotonic()
     try:
         for part, fate in _in_order(see_to, -(-count // PART_ROWS), workers):
             parts[part.file], fates[part.file] = part, fate
             on_part(part.rows)
-            if fate != "kept" and time.monotonic() - vouched_at > MANIFEST_SECONDS:
+            if time.monotonic() - vouched_at > MANIFEST_SECONDS:
                 vouch()
                 vouched_at = time.monotonic()
     except BaseException:
@@ -169,8 +170,7 @@ def write_dataset(
     removed = [file for file in sorted(folder.glob("part-*.parquet")) if file.name not in parts]
     for file in removed:  # of a longer job that died: nothing vouches for it, and readers would take it for a part
         file.unlink()
-    if made:
-        vouch()
+    vouch()
     return Written(count, kept, made, mended, tuple(file.name for file in removed))
 
 

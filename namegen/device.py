@@ -9,13 +9,7 @@ from contextlib import contextmanager
 
 from namegen.errors import DeviceError, SettingError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-DRIVERS = (
-    "libcuda.so.1",
-    "nvcuda.dll",
-    "libamdhip64.so",
-)  # NVIDIA's on Linux and Windows; AMD's, which torch calls cuda
-
+DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")  # NVIDIA's, and AMD's, which torch calls cuda
 MOST_CORES = 8  # each has a part in memory
 
 

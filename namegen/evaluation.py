@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from namegen.automaton import Automaton, Contexts, walk
+from namegen.automaton import Automaton, walk
 from namegen.corpus import Split
 from namegen.logarithm import ln
 
@@ -56,11 +56,6 @@ def evaluate(
         for name, subset, names in _subsets(split)
     ]
     return pl.DataFrame(rows, SCHEMA, orient="row")
-
-
-def table_nll(names: Sequence[str], probabilities: NDArray[np.float64], contexts: Contexts) -> float:
-    """The NLL of names by a model's table, nats a symbol: what settings are chosen by."""
-    return nll(names, walk(names, contexts.vocabulary, contexts.successor, ln(probabilities)))[1]
 
 
 def nll(names: Sequence[str], log_prob: NDArray[np.float64]) -> tuple[int, float, float, float]:

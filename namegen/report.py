@@ -112,7 +112,7 @@ def largest_gap(evaluation: pl.DataFrame) -> float:
 def losses(evaluation: pl.DataFrame) -> list[tuple[str, str, float]]:
     """(model, split, nats a symbol): what an automaton loses to its own model, which knows every context.
 
-    Of the models that know more than their tables have, on the names of dev and test.
+    Below 0 it gains. Of the models that know more than their tables have, on the names of dev and test.
     """
     held_out = evaluation.filter(pl.col("subset") == "all", pl.col("split").is_in(["dev", "test"]))
     if "exact" not in held_out["source"]:

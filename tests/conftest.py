@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
 from prefect.testing.utilities import prefect_test_harness
 
 from generate import Made, generate
-from namegen.automaton import Automaton, quantise
+from namegen.automaton import Automaton, Contexts, quantise, walk
 from namegen.corpus import Corpus, read_corpus
+from namegen.evaluation import nll
+from namegen.logarithm import ln
 from namegen.models import bigram
 from notebook_draws import notebook_counts
 
@@ -60,3 +64,8 @@ def automaton() -> Automaton:
     """The automaton of the notebook's first model."""
     counts = notebook_counts()
     return quantise(bigram.fit(counts), counts)
+
+
+def table_nll(names: Sequence[str], probabilities: NDArray[np.float64], contexts: Contexts) -> float:
+    """The NLL of names by a model's table, nats a symbol."""
+    return nll(names, walk(names, contexts.vocabulary, contexts.successor, ln(probabilities)))[1]

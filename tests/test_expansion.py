@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from conftest import table_nll
 from namegen import events
 from namegen.automaton import quantise, walk
 from namegen.corpus import Corpus, split
 from namegen.errors import SettingError
-from namegen.evaluation import nll, table_nll
+from namegen.evaluation import nll
 from namegen.events import exact_log_prob
 from namegen.expansion import expand, visits
 from namegen.models import kneser_ney

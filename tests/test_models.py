@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from conftest import table_nll
 from namegen.automaton import quantise
 from namegen.corpus import Corpus, split
-from namegen.evaluation import nll, table_nll
+from namegen.evaluation import nll
 from namegen.events import events_of
 from namegen.models import bigram, blend, kneser_ney, mlp, neural_bigram
 from namegen.ngrams import NgramCounts, count_ngrams
