@@ -22,8 +22,7 @@ from namegen.corpus import read_corpus, split
 from namegen.dataset import dataset_folder, read_dataset_manifest
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
-from namegen.storage import check_writable
-from parameters import PARAMETERS, chosen_preset, find_model
+from parameters import PARAMETERS, check_output, chosen_preset, find_model
 from temporary_server import TemporaryServer
 
 # torch's threads wait for each other by spinning, by default for milliseconds: beside other work on the same cores
@@ -96,7 +95,8 @@ def check(parameters: dict[str, Any]) -> Automaton | None:
 
     Raises:
         NamegenError: for names that cannot be read, or are too few or too short for a setting, a device that is not
-            there, an output folder that cannot be written, or what lies there already and is altered or newer.
+            there, an output folder that cannot be written or has no room, or what lies there already and is altered
+            or newer.
     """
     p = parameters
     corpus = read_corpus(p["names"])
@@ -104,14 +104,12 @@ def check(parameters: dict[str, Any]) -> Automaton | None:
     preset = chosen_preset(corpus, p["model"], p["preset"], p["order"], p["states"])
     if p["device"] != "auto":
         resolve_device(p["device"])
-    for folder in ("models", "names"):
-        check_writable(Path(p["output"]) / folder)
     model = find_model(corpus, p["model"], preset, p["holdout"], p["output"])
+    manifest = check_output(corpus, model, p["count"], p["seed"], p["output"])
     automaton = model.load()
     if not automaton:
         return None
-    target = dataset_folder(Path(p["output"]), model.path.name, p["seed"])
-    manifest = read_dataset_manifest(target, automaton.stream(p["seed"]))
+    read_dataset_manifest(dataset_folder(Path(p["output"]), model.path.name, p["seed"]), automaton.stream(p["seed"]))
     return None if manifest and manifest.rows >= p["count"] else automaton
 
 

@@ -6,7 +6,12 @@ The pipeline is the function `generate`, and reads top to bottom. Its tasks are 
 `namegen`, and the tasks give it logs and a place in Prefect's interface.
 """
 
+import signal
 import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # until the flow begins there is nothing to say or to clean up: Ctrl-C just ends the process
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from command_line import begin, fail, prefect_api
 
@@ -20,7 +25,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import polars as pl
 import pyarrow as pa
@@ -30,19 +35,17 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
-from namegen import presets, report
-from namegen.automaton import Automaton, quantise
+from namegen import making, presets, report
+from namegen.automaton import Automaton
 from namegen.checkpoint import Checkpoint
 from namegen.corpus import Corpus, Split, read_corpus, split
 from namegen.dataset import Written, dataset_folder, write_dataset
 from namegen.device import cores, memory_of, resolve_device, sampling_device
 from namegen.errors import DeviceError, NamegenError, printable
-from namegen.evaluation import evaluate
 from namegen.fitting import Fitted, fit_models
 from namegen.locking import alone_in
 from namegen.model_folder import ModelFolder
-from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
-from namegen.quality import measure as quality_of
+from namegen.ngrams import NgramCounts, count_ngrams
 from namegen.sampling import arrow_strings, sample, sampler_of, with_novelty
 from namegen.vocabulary import Vocabulary
 from parameters import (
@@ -57,11 +60,13 @@ from parameters import (
     Seed,
     States,
     Workers,
+    check_output,
     chosen_preset,
     described,
     find_model,
 )
 from progress import progress
+from retries import RETRIES
 from temporary_server import TemporaryServer
 
 T = TypeVar("T")
@@ -95,6 +100,7 @@ def generate(
     corpus, parts = ingest(names, holdout)
     chosen = chosen_preset(corpus, model, preset, order, states)
     folder = find_model(corpus, model, chosen, holdout, output)
+    check_output(corpus, folder, count, seed, output)
     automaton = folder.load()
     if automaton:
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
@@ -102,8 +108,9 @@ def generate(
     else:
         automaton = make_model(folder, corpus, parts, model, chosen, device, {"names": names, "preset": preset})
     target = dataset_folder(Path(output), folder.path.name, seed)
-    configuration = {"model": folder.path.name, **folder.configuration}
-    written = sample_names(automaton, target, configuration, whole(corpus), count, seed, device, workers or cores())
+    written = sample_names(
+        automaton, target, folder.configuration, whole(corpus), count, seed, device, workers or cores()
+    )
     made = Made(folder, target, written)
     publish(made)
     return made
@@ -129,7 +136,7 @@ def make_model(
     return automaton
 
 
-@task(name="ingest", cache_policy=NO_CACHE)
+@task(name="ingest", cache_policy=NO_CACHE, **RETRIES)
 def ingest(names: str, holdout: float) -> tuple[Corpus, Split]:
     """Reads the names and splits them."""
     corpus = read_corpus(names)
@@ -137,7 +144,7 @@ def ingest(names: str, holdout: float) -> tuple[Corpus, Split]:
     sizes = f"{len(parts.train):,} to train, {len(parts.dev):,} dev, {len(parts.test):,} test"
     get_run_logger().info(
         "%s: %s names (%s), %s characters, %s blank lines skipped",
-        *(names, f"{len(corpus.names):,}", sizes, len(corpus.vocabulary) - 1, corpus.blank_lines),
+        *(printable(names), f"{len(corpus.names):,}", sizes, len(corpus.vocabulary) - 1, corpus.blank_lines),
     )
     return corpus, parts
 
@@ -150,7 +157,7 @@ def count_contexts(parts: Split, vocabulary: Vocabulary, order: int) -> NgramCou
     return counts
 
 
-@task(name="train", cache_policy=NO_CACHE)
+@task(name="train", cache_policy=NO_CACHE, **RETRIES)
 def train(
     counts: NgramCounts, parts: Split, model: str, preset: presets.Preset, device: str, checkpoint: Checkpoint
 ) -> tuple[Fitted, dict[str, object]]:
@@ -168,22 +175,11 @@ def train(
 def evaluate_models(
     fitted: Fitted, corpus: Corpus, parts: Split, model: str
 ) -> tuple[Automaton, dict[str, pl.DataFrame]]:
-    """Makes each table an automaton, and measures the NLL of both, and how good the names are that it draws.
-
-    Returns the automaton of `model`; the others are needed no longer.
-    """
-    evaluation, quality = [], []
-    for name, table in fitted.tables.items():
-        automaton = quantise(table.probabilities, table.contexts)
-        evaluation.append(evaluate(name, table.probabilities, automaton, parts, table.exact))
-        if name != "uniform":
-            quality.append(quality_of(name, automaton, corpus))
-        if name == model:
-            chosen = automaton
-    return chosen, {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
+    """Measures the NLL of the tables and their automata; returns the automaton of `model`."""
+    return making.assess(fitted, corpus, parts, model)
 
 
-@task(name="save", cache_policy=NO_CACHE)
+@task(name="save", cache_policy=NO_CACHE, **RETRIES)
 def save(
     folder: ModelFolder,
     corpus: Corpus,
@@ -194,12 +190,11 @@ def save(
     notes: dict[str, object],
 ) -> None:
     """Writes the model's folder."""
-    bigrams = bigram_frame(corpus.names, counts, fitted.tables["bigram"].probabilities)
-    folder.save(automaton, counts, {"bigrams": bigrams, "training": fitted.training, **figures}, notes)
+    making.save(folder, corpus, counts, fitted, automaton, figures, notes)
     get_run_logger().info("Wrote %s", folder.path)
 
 
-@task(name="sample", cache_policy=NO_CACHE)
+@task(name="sample", cache_policy=NO_CACHE, **RETRIES)
 def sample_names(
     automaton: Automaton,
     target: Path,
@@ -234,7 +229,7 @@ def sample_names(
     return written
 
 
-@task(name="publish", cache_policy=NO_CACHE)
+@task(name="publish", cache_policy=NO_CACHE, **RETRIES)
 def publish(made: Made) -> None:
     """Puts the evaluation, and where the data set lies, into Prefect's interface."""
     evaluation, quality = made.model.table("evaluation"), made.model.table("quality")
@@ -268,10 +263,22 @@ def prepare(automaton: Automaton, device: str) -> None:
             sampler_of(automaton, "cpu")
 
 
+class Terminated(BaseException):
+    """The process was asked to end, with SIGTERM."""
+
+
+def terminate(*_: object) -> NoReturn:
+    """A signal's handler; Prefect, which has its own while a flow runs, calls it when it has told the server."""
+    raise Terminated
+
+
 def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_before: Automaton | None = None) -> int:
     """Runs the flow and prints what came of it; the exit code of the process."""
     if fitted_before:
         Thread(target=prepare, args=(fitted_before, parameters["device"])).start()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         with prefect_api(server):
             made = generate(**parameters)
@@ -288,9 +295,14 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_b
     except KeyboardInterrupt:
         print("generate.py: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except Terminated:
+        print("generate.py: terminated; the same command goes on from here", file=sys.stderr)
+        return 143
     except OSError as error:  # a full disk, say; anything else is a bug, and shows where
         print(f"generate.py: failed: {printable(str(error))}", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -6,17 +6,17 @@ The flow's signature and the command line are both made of them, so that Prefect
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from namegen import models, presets
+from namegen import presets
 from namegen.corpus import Corpus
+from namegen.dataset import DatasetManifest, dataset_folder, read_dataset_manifest
 from namegen.expansion import check_order
 from namegen.model_folder import ModelFolder, model_folder
-from namegen.models import neural_bigram
+from namegen.output_folder import check_room, check_writable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,9 @@ States = Annotated[
         description="how many unseen contexts mlp and blend get as states; a million take 3 GB (default: the preset's)"
     ),
 ]
-Output = Annotated[str, Field(min_length=1, description="the folder for models and names")]
+Output = Annotated[  # printed, as the last line, and so without control characters
+    str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", description="the folder for models and names")
+]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     Field(description="where to train and sample; auto takes a GPU if there is one"),
@@ -90,10 +92,19 @@ def chosen_preset(corpus: Corpus, model: str, preset: str, order: int | None, st
 
 def find_model(corpus: Corpus, model: str, preset: presets.Preset, holdout: float, output: str) -> ModelFolder:
     """Where the model of these parameters belongs, fitted or not."""
-    holdout = float(holdout) + 0.0  # 0, 0.0 and -0.0 are one setting, and JSON has three
-    network = asdict(neural_bigram.NOTEBOOK)
-    settings: dict[str, Any] = {"holdout": holdout, "order": preset.order, "neural_bigram": network}
-    if model in models.NETWORKS:
-        settings |= {"mlp": asdict(preset.network), "states": preset.states}
-    settings["models_version"] = models.VERSION
-    return model_folder(Path(output), corpus, model, settings)
+    return model_folder(Path(output), presets.configuration_of(corpus.sha256, model, preset, holdout))
+
+
+def check_output(corpus: Corpus, model: ModelFolder, count: int, seed: int, output: str) -> DatasetManifest | None:
+    """Looks whether the output folder can take what the job will write; the manifest of its data set, if there is one.
+
+    Raises:
+        OutputError: where it cannot be written, or has too little room.
+        ArtifactError: where the data set's manifest is damaged, or of a newer format.
+    """
+    for folder in ("models", "names"):
+        check_writable(Path(output) / folder)
+    target = dataset_folder(Path(output), model.path.name, seed)
+    manifest = read_dataset_manifest(target)
+    check_room(target, count, corpus.names)
+    return manifest

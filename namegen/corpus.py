@@ -13,10 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from namegen.errors import CorpusError, SettingError
 from namegen.vocabulary import BOUNDARY, MAX_LENGTH, MAX_SYMBOLS, Vocabulary
 
+if TYPE_CHECKING:
+    import polars as pl
+
+PARTS = ("train", "dev", "test")
 SPLIT_SEED = 42  # the lecture series' own, so that its published figures can be compared
 
 # Control characters, line and paragraph separators, and a byte order mark that is not at the start of the file.
@@ -94,20 +99,37 @@ def split(corpus: Corpus, holdout: float = 0.2) -> Split:
         SettingError: for a holdout outside 0 <= holdout < 1.
         CorpusError: where a part would be empty.
     """
+    train, dev, test = (tuple(corpus.names[i] for i in rows) for rows in split_rows(len(corpus.names), holdout))
+    return Split(train, dev, test)
+
+
+def split_rows(names: int, holdout: float) -> tuple[list[int], list[int], list[int]]:
+    """The positions of the train, dev and test names in the list, as `split` has them."""
     if not 0 <= holdout < 1:
         raise SettingError(f"holdout {holdout} is not in 0 <= holdout < 1", remedy="0.2 gives 80 / 10 / 10 %")
+    rows = list(range(names))
     if holdout == 0:
-        return Split(corpus.names, (), ())
-    names = list(corpus.names)
-    random.Random(SPLIT_SEED).shuffle(names)  # noqa: S311 - reproducible is the point
-    first, second = int((1 - holdout) * len(names)), int((1 - holdout / 2) * len(names))
-    parts = Split(tuple(names[:first]), tuple(names[first:second]), tuple(names[second:]))
-    if not (parts.train and parts.dev and parts.test):
+        return rows, [], []
+    random.Random(SPLIT_SEED).shuffle(rows)  # noqa: S311 - reproducible is the point
+    first, second = int((1 - holdout) * names), int((1 - holdout / 2) * names)
+    parts = rows[:first], rows[first:second], rows[second:]
+    if not all(parts):
         raise CorpusError(
-            f"{len(names)} names are too few to hold out {holdout:g} of them for dev and test",
+            f"{names} names are too few to hold out {holdout:g} of them for dev and test",
             remedy="Add names, or train on all of them with --holdout 0",
         )
     return parts
+
+
+def names_frame(corpus: Corpus, holdout: float) -> pl.DataFrame:
+    """`name` and `split`, "train", "dev" or "test", of every name in the file's order."""
+    import polars as pl  # not needed to check a names file
+
+    labels = [""] * len(corpus.names)
+    for part, rows in zip(PARTS, split_rows(len(corpus.names), holdout), strict=True):
+        for row in rows:
+            labels[row] = part
+    return pl.DataFrame({"name": corpus.names, "split": labels})
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -124,7 +146,7 @@ def _read_bytes(path: Path) -> bytes:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CorpusError(f"cannot be read ({reason})", str(path), "Check the path and its permissions") from None
+        raise CorpusError(f"cannot be read ({reason})", str(path), "Check the path and its permissions") from error
 
 
 def _parse(text: str, where: str) -> Corpus:

@@ -3,8 +3,9 @@
     <output>/names/model=<model>-<id>/seed=<seed>/part-000000.parquet ... and _manifest.json
 
 Part k holds rows [k * 2^20, (k+1) * 2^20); only the last is shorter. The manifest vouches for parts by their SHA-256,
-and is what makes them a data set; it is written behind them, at the end and every few seconds, so that a job that
-died is taken up where it stopped. Its name begins with "_", so that readers of the folder pass it over.
+and is what makes them a data set: it is written last, once. Until then a journal has a line for each part that is
+finished, in whatever order, and a job that died is taken up behind them. Their names begin with "_", so that readers
+of the folder pass them over.
 
 Unlike `sampling`, this module knows nothing of names: rows come from a function that makes any range of them.
 """
@@ -12,21 +13,29 @@ Unlike `sampling`, this module knows nothing of names: rows come from a function
 from __future__ import annotations
 
 import json
-import time
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Any, TypeVar
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from namegen.errors import ArtifactError
-from namegen.storage import Manifest, read_manifest, sha256_of, write_atomically, write_manifest
+from namegen.storage import (
+    Manifest,
+    make_folder,
+    open_regular,
+    read_manifest,
+    sha256_of,
+    write_atomically,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MANIFEST = "_manifest.json"
+JOURNAL = "_journal.jsonl"
 PART_ROWS = 2**20
 # Measured: see benchmarks/README.md. A byte-stream-split of log_prob would save a twentieth, but Spark cannot read it.
 PARQUET: dict[str, Any] = {
@@ -43,18 +53,24 @@ PARQUET: dict[str, Any] = {
     "column_encoding": {"index": "DELTA_BINARY_PACKED", "name": "DELTA_LENGTH_BYTE_ARRAY", "log_prob": "PLAIN"},
 }
 AHEAD = 4  # parts a worker that are done or begun before the first of them is: one slow part keeps none waiting
-MANIFEST_SECONDS = 10.0  # how much work a job that dies may lose, but for the part in hand
 
 
 class Part(BaseModel):
     """A part as the manifest vouches for it: rows `first` to `first + rows - 1`."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    file: str = Field(pattern=r"^part-[0-9]{6,}\.parquet$")  # a name in the folder, never a path out of it
-    first: int = Field(ge=0)
+    file: str  # a name in the folder, see `part_name`, never a path out of it
+    first: int
     rows: int = Field(ge=1)
-    sha256: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _is_on_the_grid(self) -> Self:
+        number, behind = divmod(self.first, PART_ROWS)
+        if behind or number < 0 or self.rows > PART_ROWS or self.file != part_name(number):
+            raise ValueError(f"{self.file!r} does not hold {self.rows} rows from {self.first} on")
+        return self
 
 
 class DatasetManifest(Manifest):
@@ -64,6 +80,63 @@ class DatasetManifest(Manifest):
     stream: dict[str, Any]
     configuration: dict[str, Any]
     parts: tuple[Part, ...]
+
+    @model_validator(mode="after")
+    def _has_every_row(self) -> Self:
+        last = max(self.rows - 1, 0) // PART_ROWS
+        sizes = [PART_ROWS] * last + [self.rows - last * PART_ROWS] if last < len(self.parts) else []
+        if [(part.first, part.rows) for part in self.parts] != [(k * PART_ROWS, size) for k, size in enumerate(sizes)]:
+            raise ValueError(f"its {len(self.parts)} parts do not hold {self.rows} rows, {PART_ROWS} a part")
+        return self
+
+
+class Journal:
+    """The parts that a job has finished, before a manifest vouches for them: a line of JSON each.
+
+    It may be cut off or have lines of any kind: a part is kept only if its file has the SHA-256 that a line has for it.
+    So the lines themselves are not flushed to disk, where the parts are: a power cut costs at most some parts' time.
+
+    Args:
+        stream: what decides the rows; lines of another one are passed over.
+    """
+
+    def __init__(self, folder: Path, stream: dict[str, Any]) -> None:
+        self._path = folder / JOURNAL
+        self._stream = sha256(json.dumps(stream, sort_keys=True).encode()).hexdigest()[:16]
+        self._lock = Lock()
+
+    def read(self) -> dict[str, Part]:
+        """The parts by their files' names; of several lines for one part the last."""
+        parts = {}
+        try:
+            with open_regular(self._path) as file:
+                for line in iter(partial(file.readline, 4096), b""):  # none is longer, and memory is bounded
+                    try:
+                        entry = _Entry.model_validate_json(line)
+                    except ValidationError:
+                        continue
+                    if entry.stream == self._stream:
+                        parts[entry.part.file] = entry.part
+        except FileNotFoundError:
+            pass
+        return parts
+
+    def add(self, part: Part) -> None:
+        """Appends a line, behind the end of whatever half a line was left there."""
+        line = f"\n{_Entry(stream=self._stream, part=part).model_dump_json()}\n".encode()
+        with self._lock, self._path.open("ab") as file:
+            file.write(line)
+
+    def remove(self) -> None:
+        """Removes it, if it is there."""
+        self._path.unlink(missing_ok=True)
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    stream: str
+    part: Part
 
 
 @dataclass(frozen=True)
@@ -84,19 +157,34 @@ class Written:
     removed: tuple[str, ...] = ()
 
 
+def part_name(number: int) -> str:
+    """The file of part `number`."""
+    return f"part-{number:06d}.parquet"
+
+
+def number_of(file: str) -> int | None:
+    """Of which part a file's name is that; None for any other name."""
+    found = re.fullmatch(r"part-([0-9]{6,15})\.parquet", file)
+    return int(found[1]) if found and part_name(int(found[1])) == file else None
+
+
 def dataset_folder(output: Path, model: str, seed: int) -> Path:
     """Where the names of a model folder's name and a seed belong under `output`."""
     return output / "names" / f"model={model}" / f"seed={seed}"
 
 
-def read_dataset_manifest(folder: Path, stream: dict[str, Any]) -> DatasetManifest | None:
-    """The manifest of the data set of a stream, or None where there is none.
+def read_dataset_manifest(folder: Path, stream: dict[str, Any] | None = None) -> DatasetManifest | None:
+    """The manifest of a data set, or None where there is none.
+
+    Args:
+        stream: what its rows have to be decided by; None for anything.
 
     Raises:
-        ArtifactError: where it is no manifest, of a newer format, or of another stream.
+        ArtifactError: where it is no manifest, altered, of a newer format, or of another stream.
     """
-    manifest = read_manifest(folder / MANIFEST, DatasetManifest)
-    if manifest and manifest.stream != stream:
+    remedy = f"Mend it with namegen verify --repair {folder}, or remove the folder to have it made again"
+    manifest = read_manifest(folder / MANIFEST, DatasetManifest, remedy)
+    if stream and manifest and manifest.stream != stream:
         raise ArtifactError(
             f"holds the stream {manifest.stream}, and the job makes {stream}",
             str(folder / MANIFEST),
@@ -125,86 +213,44 @@ def write_dataset(
         on_part: called with the rows of each part that is there, in order.
 
     Raises:
-        ArtifactError: where the manifest is of another stream or a newer format.
+        ArtifactError: where the manifest is damaged, of another stream, or of a newer format.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     manifest = read_dataset_manifest(folder, stream)
-    parts = {part.file: part for part in manifest.parts} if manifest else {}
-    count = max(count, sum(part.rows for part in parts.values()))  # what was asked for before stays
-
-    fates: dict[str, str] = {}
-
-    def vouch() -> None:
-        if all(fate == "kept" for fate in fates.values()):
-            return  # the manifest is as it was
-        rows = sum(part.rows for part in parts.values())
-        found = DatasetManifest(rows=rows, stream=stream, configuration=configuration, parts=tuple(parts.values()))
-        write_manifest(folder / MANIFEST, found)
-
-    vouched = dict(parts)
+    journal = Journal(folder, stream)
+    vouched, finished = {part.file: part for part in manifest.parts} if manifest else {}, journal.read()
+    count = max(count, manifest.rows if manifest else 0)  # what was asked for before stays
 
     def see_to(number: int) -> tuple[Part, str]:
         first = number * PART_ROWS
-        path, rows = folder / f"part-{number:06d}.parquet", min(PART_ROWS, count - first)
-        known = vouched.get(path.name)
-        fits = known is not None and (known.first, known.rows) == (first, rows)
-        if known and fits and path.is_file() and sha256_of(path) == known.sha256:
-            return known, "kept"
+        path, rows = folder / part_name(number), min(PART_ROWS, count - first)
+        known = [part for part in (vouched.get(path.name), finished.get(path.name)) if part and part.rows == rows]
+        if known and path.is_file():
+            found = sha256_of(path)
+            for part in known:
+                if part.sha256 == found:
+                    return part, "kept"
         write_atomically(path, partial(_write_part, table=make_rows(first, rows), identity={**stream, "first": first}))
-        return Part(file=path.name, first=first, rows=rows, sha256=sha256_of(path)), "mended" if fits else "made"
+        part = Part(file=path.name, first=first, rows=rows, sha256=sha256_of(path))
+        journal.add(part)
+        return part, "mended" if known else "made"
 
-    vouched_at = time.monotonic()
-    try:
-        for part, fate in _in_order(see_to, -(-count // PART_ROWS), workers):
-            parts[part.file], fates[part.file] = part, fate
-            on_part(part.rows)
-            if time.monotonic() - vouched_at > MANIFEST_SECONDS:
-                vouch()
-                vouched_at = time.monotonic()
-    except BaseException:
-        with suppress(OSError):  # the disk may be full: then what was made is made again
-            vouch()
-        raise
-    kept = sum(fate == "kept" for fate in fates.values())
-    made, mended = len(fates) - kept, tuple(file for file, fate in fates.items() if fate == "mended")
-    removed = [file for file in sorted(folder.glob("part-*.parquet")) if file.name not in parts]
+    parts, fates = [], []
+    for part, fate in _in_order(see_to, -(-count // PART_ROWS), workers):
+        parts.append(part)
+        fates.append(fate)
+        on_part(part.rows)
+    ours = {part.file for part in parts}
+    removed = [file for file in sorted(folder.iterdir()) if number_of(file.name) is not None and file.name not in ours]
     for file in removed:  # of a longer job that died: nothing vouches for it, and readers would take it for a part
         file.unlink()
-    vouch()
-    return Written(count, kept, made, mended, tuple(file.name for file in removed))
-
-
-def verify(folder: Path | str) -> list[str]:
-    """What is wrong with a data set, a line each; empty where nothing is.
-
-    Checks that the manifest is there, that every part it lists has its SHA-256, that the parts cover the rows
-    without a gap, and that no other file that a reader would take for a part lies in the folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        return [f"{folder}: there is no such folder. Name one that the job printed, such as outputs/names/..."]
-    try:
-        manifest = read_manifest(folder / MANIFEST, DatasetManifest)
-    except ArtifactError as error:
-        return [str(error)]
-    if manifest is None:
-        return [f"{folder / MANIFEST}: is missing. Run the job again, unless this is not a data set's folder."]
-    problems, first = [], 0
-    for part in manifest.parts:
-        path = folder / part.file
-        if part.first != first:
-            problems.append(f"{path}: starts at row {part.first}, not {first}.")
-        first = part.first + part.rows
-        try:
-            if sha256_of(path) != part.sha256:
-                problems.append(f"{path}: was altered: it does not fit the manifest. Run the job again.")
-        except ArtifactError as error:
-            problems.append(f"{path}: {error.what}. Run the job again.")
-    if first != manifest.rows:
-        problems.append(f"{folder / MANIFEST}: says {manifest.rows} rows, and its parts have {first}.")
-    listed = {part.file for part in manifest.parts}
-    strays = (f for f in sorted(folder.iterdir()) if f.name not in listed and not f.name.startswith(("_", ".")))
-    return problems + [f"{file}: is none of the data set's parts. Remove it." for file in strays]
+    if not manifest or manifest.parts != tuple(parts):
+        new = DatasetManifest(rows=count, stream=stream, configuration=configuration, parts=tuple(parts))
+        write_manifest(folder / MANIFEST, new)
+    journal.remove()
+    mended = tuple(part.file for part, fate in zip(parts, fates, strict=True) if fate == "mended")
+    kept = fates.count("kept")
+    return Written(count, kept, len(fates) - kept, mended, tuple(file.name for file in removed))
 
 
 def _in_order(work: Callable[[int], T], count: int, workers: int) -> Iterator[T]:

@@ -1,12 +1,12 @@
 """The folder of a fitted model, found again by content.
 
-    outputs/models/<model>-<id>/   manifest.json, bigrams.parquet, ngrams.parquet, training.parquet,
+    outputs/models/<model>-<id>/   manifest.json, names.parquet, bigrams.parquet, ngrams.parquet, training.parquet,
                                    evaluation.parquet, quality.parquet, automaton.safetensors
 
 The id is a hash of the names and of every setting that changes what is in the folder. The device is none of them: a
 model that is there serves every device, wherever it was trained. Files are written one by one, each whole, and the
 manifest last: a folder without one is unfinished, and is made again; an interrupted training leaves its checkpoint in
-it, to go on from.
+it, to go on from. The names are among them, so that the folder alone can say which of the drawn names are new.
 """
 
 from __future__ import annotations
@@ -17,23 +17,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import model_validator
 
 from namegen import automaton as automata
 from namegen.automaton import Automaton
 from namegen.checkpoint import Checkpoint
-from namegen.corpus import Corpus
 from namegen.errors import ArtifactError
-from namegen.storage import Manifest, read_manifest, sha256_of, write_atomically, write_frame, write_manifest
+from namegen.storage import (
+    Manifest,
+    Writing,
+    make_folder,
+    open_regular,
+    read_manifest,
+    sha256_of,
+    write_atomically,
+    write_frame,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
     from namegen.ngrams import NgramCounts
 
 MANIFEST = "manifest.json"
 AUTOMATON = "automaton.safetensors"
-FILES = {AUTOMATON, "ngrams.parquet", "bigrams.parquet", "training.parquet", "evaluation.parquet", "quality.parquet"}
+TABLES = {"names", "bigrams", "training", "evaluation", "quality"}
+FILES = {AUTOMATON, "ngrams.parquet", *(f"{table}.parquet" for table in TABLES)}
 
 
 class ModelManifest(Manifest):
@@ -43,7 +56,12 @@ class ModelManifest(Manifest):
     configuration: dict[str, Any]
     automaton_sha256: str
     files: dict[str, str]
-    notes: dict[str, Any]  # what changes nothing: the names' file, the device and the seconds of the training
+
+    @model_validator(mode="after")
+    def _has_its_name(self) -> Self:
+        if self.model != model_name(self.configuration):
+            raise ValueError(f"{self.model!r} is not what a model of its configuration is called")
+        return self
 
 
 @dataclass(frozen=True)
@@ -59,18 +77,16 @@ class ModelFolder:
         Raises:
             ArtifactError: where it was finished, and a file of it is gone, not as it was, or another model's.
         """
-        manifest = read_manifest(self.path / MANIFEST, ModelManifest)
+        manifest = read_model_manifest(self.path)
         if manifest is None:
             return None
-        remedy = f"Remove {self.path} and run the job again to have it made anew"
         automaton = _load(self.path / AUTOMATON)  # says more of what is wrong with it than a checksum does
         if manifest.configuration != self.configuration or manifest.automaton_sha256 != automaton.sha256:
-            raise ArtifactError("is of another model than its folder", str(self.path / MANIFEST), remedy)
-        if set(manifest.files) != FILES:
-            raise ArtifactError(f"does not list the files {sorted(FILES)}", str(self.path / MANIFEST), remedy)
+            raise ArtifactError("is of another model than its folder", str(self.path / MANIFEST), remedy_for(self.path))
         for name in sorted(FILES - {AUTOMATON}):  # that one has been looked at by its own checksum
             if sha256_of(self.path / name) != manifest.files[name]:
-                raise ArtifactError("was altered: it does not fit its checksum", str(self.path / name), remedy)
+                what = "was altered: it does not fit its checksum"
+                raise ArtifactError(what, str(self.path / name), remedy_for(self.path))
         return automaton
 
     def table(self, name: str) -> pl.DataFrame:
@@ -78,6 +94,23 @@ class ModelFolder:
         import polars as pl  # not needed to look whether a model is there
 
         return pl.read_parquet((self.path / f"{name}.parquet").read_bytes())
+
+    def names(self) -> pa.StringArray:
+        """The names that the model is of, held-out ones included, in the order of their file.
+
+        Raises:
+            ArtifactError: where they cannot be read.
+        """
+        import pyarrow as pa  # not needed to look whether a model is there
+        import pyarrow.parquet as pq
+
+        path = self.path / "names.parquet"
+        try:
+            with open_regular(path) as file:
+                column = pq.ParquetFile(file).read(columns=["name"])["name"]
+                return pa.chunked_array(column.cast(pa.string())).combine_chunks()
+        except (OSError, LookupError, pa.ArrowException) as error:
+            raise ArtifactError(f"cannot be read ({error})", str(path), remedy_for(self.path)) from error
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -94,9 +127,10 @@ class ModelFolder:
         """Writes the folder, the manifest last.
 
         Args:
-            tables: "bigrams", "training", "evaluation" and "quality".
+            tables: those of `TABLES`.
+            notes: for the manifest, what changes nothing.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         automaton.save(self.path / AUTOMATON)
         write_atomically(self.path / "ngrams.parquet", counts.write_parquet)
         for name, frame in tables.items():
@@ -106,10 +140,27 @@ class ModelFolder:
             configuration=self.configuration,
             automaton_sha256=automaton.sha256,
             files={name: sha256_of(self.path / name) for name in sorted(FILES)},
-            notes=notes,
+            written=Writing(notes=notes),
         )
         write_manifest(self.path / MANIFEST, manifest)
         self.checkpoint.remove()
+
+
+def read_model_manifest(folder: Path) -> ModelManifest | None:
+    """The manifest of a model's folder, or None where there is none: then it is unfinished.
+
+    Raises:
+        ArtifactError: where it is damaged, lists other files than a model has, or is of a newer format.
+    """
+    manifest = read_manifest(folder / MANIFEST, ModelManifest, remedy_for(folder))
+    if manifest and set(manifest.files) != FILES:
+        raise ArtifactError(f"does not list the files {sorted(FILES)}", str(folder / MANIFEST), remedy_for(folder))
+    return manifest
+
+
+def remedy_for(folder: Path) -> str:
+    """What to do about a damaged model."""
+    return f"Mend it with namegen verify --repair {folder}, or remove the folder and run the job again"
 
 
 def _load(path: Path) -> Automaton:
@@ -126,12 +177,16 @@ def _load_once(path: Path, size: int, modified: int) -> Automaton:  # noqa: ARG0
     return automata.load(path)
 
 
-def model_folder(output: Path, corpus: Corpus, model: str, settings: dict[str, Any]) -> ModelFolder:
-    """Where a model of these names and settings belongs under `output`, there or not.
+def model_folder(output: Path, configuration: dict[str, Any]) -> ModelFolder:
+    """Where a model belongs under `output`, there or not.
 
     Args:
-        settings: everything else that decides what is in the folder, as JSON has it.
+        configuration: `names_sha256`, `model`, and all else that decides what is in the folder, as JSON has it.
     """
-    configuration = {"names_sha256": corpus.sha256, "model": model, **settings}
+    return ModelFolder(output / "models" / model_name(configuration), configuration)
+
+
+def model_name(configuration: dict[str, Any]) -> str:
+    """<model>-<id>."""
     identity = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
-    return ModelFolder(output / "models" / f"{model}-{identity[:12]}", configuration)
+    return f"{configuration.get('model')}-{identity[:12]}"

@@ -1,11 +1,15 @@
-"""How much work a model's network gets: seconds on a CPU, the default, or what a GPU or some minutes of CPU buy."""
+"""How much work a model's network gets: seconds on a CPU, the default, or what a GPU or some minutes of CPU buy.
+
+And the configuration that a model's id is made from: all its settings, as JSON has them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from namegen.errors import SettingError
-from namegen.models import NETWORKS
+from namegen.models import NETWORKS, VERSION, neural_bigram
 from namegen.models.mlp import Settings
 
 
@@ -53,3 +57,35 @@ def choose(model: str, preset: str, order: int | None, states: int | None, longe
             remedy=f"Use --order {longest + 2} or less, or leave it out",
         )
     return Preset(order, own.states if states is None or model not in NETWORKS else states, own.network)
+
+
+def configuration_of(names_sha256: str, model: str, preset: Preset, holdout: float) -> dict[str, Any]:
+    """All that decides what is in a model's folder."""
+    holdout = float(holdout) + 0.0  # 0, 0.0 and -0.0 are one setting, and JSON has three
+    network = {"mlp": asdict(preset.network), "states": preset.states} if model in NETWORKS else {}
+    return {
+        "names_sha256": names_sha256,
+        "model": model,
+        "holdout": holdout,
+        "order": preset.order,
+        "neural_bigram": asdict(neural_bigram.NOTEBOOK),
+        **network,
+        "models_version": VERSION,
+    }
+
+
+def of_configuration(configuration: dict[str, Any]) -> tuple[str, Preset, float]:
+    """The model, the preset and the holdout that a configuration was made from.
+
+    Raises:
+        SettingError: where this version of namegen does not make such a model.
+    """
+    c = configuration
+    try:
+        network = Settings(**c["mlp"]) if "mlp" in c else COUNTING.network
+        found = c["model"], Preset(c["order"], c.get("states", 0), network), c["holdout"]
+        if configuration_of(c["names_sha256"], *found) == configuration:
+            return found
+    except (KeyError, TypeError):
+        pass
+    raise SettingError("this version of namegen does not make models of such a configuration")

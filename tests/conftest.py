@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from namegen.corpus import Corpus, read_corpus
 from namegen.evaluation import nll
 from namegen.logarithm import ln
 from namegen.models import bigram
+from namegen.storage import Manifest, read_manifest, write_manifest
 from notebook_draws import notebook_counts
 
 ROOT = Path(__file__).parents[1]
@@ -69,3 +71,10 @@ def automaton() -> Automaton:
 def table_nll(names: Sequence[str], probabilities: NDArray[np.float64], contexts: Contexts) -> float:
     """The NLL of names by a model's table, nats a symbol."""
     return nll(names, walk(names, contexts.vocabulary, contexts.successor, ln(probabilities)))[1]
+
+
+def rewrite(path: Path, kind: type[Manifest], **changes: Any) -> None:  # noqa: ANN401 - JSON
+    """Changes a manifest, and gives it the checksum that belongs to it."""
+    manifest = read_manifest(path, kind)
+    assert manifest
+    write_manifest(path, manifest.model_copy(update=changes))

@@ -23,7 +23,10 @@ import pytest
 import command_line
 import namegen
 import progress
-from conftest import NAMES, ROOT
+from conftest import NAMES, ROOT, rewrite
+from namegen.dataset import DatasetManifest
+from namegen.model_folder import ModelManifest, model_name
+from namegen.storage import read_manifest
 from parameters import PARAMETERS
 
 COMMAND = [sys.executable, "flows/generate.py"]
@@ -338,7 +341,7 @@ def test_what_lies_there_is_damaged(
     shutil.copytree(output, tmp_path, dirs_exist_ok=True)
     (file,) = tmp_path.glob("models/*/automaton.safetensors")
     data = file.read_bytes()
-    word = "Remove"
+    word = "emove"
     if damage == "cut":
         file.write_bytes(data[:-1])
     elif damage == "flip":
@@ -373,23 +376,26 @@ def test_refusals_of_a_fresh_process(environment: dict[str, str], tmp_path: Path
 
 
 @pytest.mark.usefixtures("first")
-@pytest.mark.parametrize("damage", ["another model", "another stream", "no parts", "other files"])
+@pytest.mark.parametrize("damage", ["another model", "another stream", "another automaton", "other files"])
 def test_what_lies_there_is_of_something_else(
     capsys: pytest.CaptureFixture[str], output: Path, tmp_path: Path, damage: str
 ) -> None:
-    """Manifests that are sound JSON, and do not fit what they lie with."""
+    """Manifests that are whole, and do not fit what they lie with."""
     shutil.copytree(output, tmp_path, dirs_exist_ok=True)
     (model,) = tmp_path.glob("models/*/manifest.json")
     (names,) = tmp_path.rglob("_manifest.json")
+    own = read_manifest(model, ModelManifest)
+    assert own
     if damage == "another model":
-        model.write_text(model.read_text().replace('"model": "kneser-ney"', '"model": "bigram"'))
+        configuration = {**own.configuration, "order": 5}
+        rewrite(model, ModelManifest, configuration=configuration, model=model_name(configuration))
     elif damage == "other files":
-        model.write_text(model.read_text().replace('"bigrams.parquet"', '"../bigrams.parquet"'))
-    elif damage == "another stream":
-        names.write_text(names.read_text().replace('"seed": 42', '"seed": 43'))
+        rewrite(model, ModelManifest, files={**own.files, "../bigrams.parquet": ""})
+    elif damage == "another automaton":
+        rewrite(model, ModelManifest, automaton_sha256="0" * 64)
     else:
-        names.write_text(names.read_text().replace('"parts"', '"pieces"'))
-    assert "Remove" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
+        rewrite(names, DatasetManifest, stream={"seed": 43})
+    assert "emove" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path, "--count", 9000)
 
 
 @pytest.mark.parametrize("named_by", ["variable", "profile"])

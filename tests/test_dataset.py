@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from namegen import dataset, verify
-from namegen.dataset import Written, write_dataset
+from namegen import dataset
+from namegen.dataset import JOURNAL, Journal, Part, Written, number_of, part_name, write_dataset
+from namegen.dataset_check import DatasetCheck
 from namegen.errors import ArtifactError
 
 PART = 1000  # rows, in place of 2^20
@@ -47,11 +48,16 @@ def make(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file, the manifest's one timestamp aside."""
+    """Every file, the one field of the manifest aside that says when it was written."""
     files = {file.name: file.read_bytes() for file in folder.iterdir()}
     manifest = json.loads(files["_manifest.json"])
-    del manifest["created_at"]
+    del manifest["written"]
     return {**files, "_manifest.json": json.dumps(manifest).encode()}
+
+
+def verify(folder: Path) -> list[str]:
+    """What is wrong with files and manifest; these rows have no model to be compared with."""
+    return [text for text in map(str, DatasetCheck(folder).faults()) if "lies apart from its model" not in text]
 
 
 def rows_of(folder: Path) -> list[int]:
@@ -128,7 +134,7 @@ def test_as_many_parts_are_under_way_as_there_are_workers(tmp_path: Path) -> Non
 
 
 def test_where_one_fails_no_other_begins(tmp_path: Path) -> None:
-    """The error is the caller's; what was finished before it is whole, and no temporary file stays."""
+    """The error is the caller's; what was finished is whole and is kept, and no temporary file stays."""
     asked: list[int] = []
 
     def fails(first: int, rows: int) -> pa.Table:
@@ -140,18 +146,21 @@ def test_where_one_fails_no_other_begins(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         write_dataset(tmp_path, 1_000_000, STREAM, fails, {}, workers=4)
     assert len(asked) < 30
-    kept = json.loads((tmp_path / "_manifest.json").read_bytes())["parts"]
-    assert [part["first"] for part in kept] == [0, 1000, 2000]
-    names = sorted(file.name for file in tmp_path.iterdir() if file.name != "_manifest.json")
-    assert all(name.startswith("part-") and len(pq.read_table(tmp_path / name)) == PART for name in names)
-    make(tmp_path, 10_000, workers=4)
+    finished = sorted(set(asked) - {3000})
+    assert sorted(part.first for part in Journal(tmp_path, STREAM).read().values()) == finished
+    assert {file.name for file in tmp_path.iterdir()} == {JOURNAL, *(part_name(first // PART) for first in finished)}
+    assert all(len(pq.read_table(file)) == PART for file in tmp_path.glob("*.parquet"))
+    assert any("is unfinished" in problem for problem in verify(tmp_path))
+    written, made = make(tmp_path, 40_000, workers=4)
+    assert written == Written(40_000, kept=len(finished), made=40 - len(finished))
+    assert {first for first, _ in made}.isdisjoint(finished)
     assert verify(tmp_path) == []
 
 
-def test_a_run_that_died_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The manifest vouches for the parts that were finished, and they are kept; the end has the same bytes."""
-    monkeypatch.setattr(dataset, "MANIFEST_SECONDS", 0.0)
-    make(tmp_path / "whole", 4000)
+@pytest.mark.parametrize("end", [b"", b"\n", b"{", b'\n{"stream": "', b"\xff\x00" * 5000, b"[" * 10_000])
+def test_a_run_that_died_is_taken_up(tmp_path: Path, end: bytes) -> None:
+    """Each part that was finished is kept, wherever the journal was cut off; the end has the same bytes."""
+    make(tmp_path / "whole", 6000)
 
     def dies(first: int, rows: int) -> pa.Table:
         if first == 2000:
@@ -159,61 +168,67 @@ def test_a_run_that_died_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return Maker()(first, rows)
 
     died = tmp_path / "died"
-    with pytest.raises(KeyboardInterrupt):
-        write_dataset(died, 4000, STREAM, dies, {"model": "bigram-0"})
-    assert verify(died) == []
-    assert rows_of(died) == list(range(2000))
-    assert make(died, 4000) == (Written(4000, kept=2, made=2), [(2000, 1000), (3000, 1000)])
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            write_dataset(died, 6000, STREAM, dies, {"model": "bigram-0"})
+        with (died / JOURNAL).open("ab") as journal:
+            journal.write(end)
+    assert make(died, 6000) == (Written(6000, kept=2, made=4), [(first, 1000) for first in range(2000, 6000, 1000)])
     assert contents(died) == contents(tmp_path / "whole")
 
 
-def test_a_run_that_died_forgets_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A manifest written on the way still vouches for the parts that were not looked at yet."""
-    monkeypatch.setattr(dataset, "MANIFEST_SECONDS", 0.0)
-    make(tmp_path, 6000)
-    before = contents(tmp_path)
-    for number in (1, 3):
-        (tmp_path / f"part-00000{number}.parquet").write_bytes(b"")
+def test_a_run_that_died_while_it_added(tmp_path: Path) -> None:
+    """The manifest is still the old one, and says that the data set is not as it has it; either count is made right."""
+    make(tmp_path / "small", 2500)
+    make(tmp_path / "large", 5000)
 
     def dies(first: int, rows: int) -> pa.Table:
         if first == 3000:
             raise KeyboardInterrupt
         return Maker()(first, rows)
 
+    for count, end, kept in ((5000, "large", 3), (2500, "small", 2), (1, "small", 2)):
+        folder = tmp_path / f"{count}"
+        make(folder, 2500)
+        with pytest.raises(KeyboardInterrupt):
+            write_dataset(folder, 5000, STREAM, dies, {"model": "bigram-0"})
+        assert any("was left by a job that died" in problem for problem in verify(folder))
+        assert make(folder, count)[0].kept == kept
+        assert contents(folder) == contents(tmp_path / end)
+
+
+def test_a_journal_of_another_stream_vouches_for_nothing(tmp_path: Path) -> None:
+    """Where the model was made anew, on another machine say, what was drawn from the old one is not taken over."""
+
+    def dies(first: int, rows: int) -> pa.Table:
+        if first == 1000:
+            raise KeyboardInterrupt
+        return Maker()(first, rows)
+
     with pytest.raises(KeyboardInterrupt):
-        write_dataset(tmp_path, 6000, STREAM, dies, {"model": "bigram-0"})
-    assert make(tmp_path, 10)[0] == Written(6000, kept=5, made=1, mended=("part-000003.parquet",))
-    assert contents(tmp_path) == before
+        write_dataset(tmp_path, 2500, STREAM, dies, {})
+    assert len(Journal(tmp_path, STREAM).read()) == 1
+    assert make(tmp_path, 2500, seed=8)[0] == Written(2500, kept=0, made=3)
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"rows": 2499}, "says 2499 rows, and its parts have 2500"),
-        ({"rows": "2500"}, "is not a manifest"),
-        ({"parts": None}, "is not a manifest"),
-        ({"parts": [3]}, "is not a manifest"),
-        ({"parts": [{"file": "../part-000000.parquet", "first": 0, "rows": 1, "sha256": ""}]}, "is not a manifest"),
-        ({"format_version": 2}, "Upgrade"),
-    ],
-)
-def test_a_manifest_that_does_not_hold(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
-    """Verify says what is wrong with the manifest itself, and raises nothing."""
-    make(tmp_path, 2500)
-    path = tmp_path / "_manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    assert any(problem in line for line in verify(tmp_path))
-
-
-def test_a_gap_between_parts(tmp_path: Path) -> None:
-    make(tmp_path, 2500)
-    path = tmp_path / "_manifest.json"
-    manifest = json.loads(path.read_text())
-    del manifest["parts"][1]
-    path.write_text(json.dumps(manifest))
-    problems = verify(tmp_path)
-    assert "starts at row 2000, not 1000" in problems[0]
-    assert "is none of the data set's parts" in problems[1]
+def test_the_names_of_parts() -> None:
+    """A part's number and its file's name are one to one."""
+    for number in (0, 1, 999_999, 1_000_000, 10**12):
+        assert number_of(part_name(number)) == number
+    for name in ("part-00001.parquet", "part-0000001.parquet", "part-000001.parquet.tmp", "part--00001.parquet", "x"):
+        assert number_of(name) is None
+    sha256 = "0" * 64
+    assert Part(file="part-000002.parquet", first=2000, rows=7, sha256=sha256)
+    for file, first, rows in (
+        ("part-000002.parquet", 2001, 7),
+        ("part-000002.parquet", 3000, 7),
+        ("part-000002.parquet", 2000, 1001),
+        ("part--00001.parquet", -1000, 7),
+        ("../part-000002.parquet", 2000, 7),
+        ("/part-000002.parquet", 2000, 7),
+    ):
+        with pytest.raises(ValueError, match="does not hold"):
+            Part(file=file, first=first, rows=rows, sha256=sha256)
 
 
 def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path) -> None:
@@ -237,42 +252,6 @@ def test_parts_of_a_longer_run_that_died_go(tmp_path: Path) -> None:
     assert verify(tmp_path) == []
 
 
-def test_what_is_no_data_set(tmp_path: Path) -> None:
-    assert "no such folder" in verify(tmp_path / "none")[0]
-    assert "unless this is not a data set's folder" in verify(tmp_path)[0]
-
-
-@pytest.mark.parametrize("damage", ["cut", "flip", "delete", "swap", "empty", "foreign", "stray"])
-def test_damage_is_found_and_mended(tmp_path: Path, damage: str) -> None:
-    """Verify names the part at fault, and the same command makes it again."""
-    make(tmp_path, 2500)
-    before = contents(tmp_path)
-    part, other = tmp_path / "part-000001.parquet", tmp_path / "part-000000.parquet"
-    data = part.read_bytes()
-    if damage == "cut":
-        part.write_bytes(data[:-1])
-    elif damage == "flip":
-        part.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
-    elif damage == "delete":
-        part.unlink()
-    elif damage == "swap":
-        part.write_bytes(other.read_bytes())
-        other.write_bytes(data)
-    elif damage == "empty":
-        part.write_bytes(b"")
-    elif damage == "foreign":
-        pq.write_table(pa.table({"index": np.arange(1000, 2000)}), part)
-    else:
-        part = tmp_path / "part-000007.parquet"
-        part.write_bytes(data)
-    problems = verify(tmp_path)
-    assert len(problems) == (2 if damage == "swap" else 1)
-    assert any(str(part) in problem for problem in problems)
-    mended = make(tmp_path, 2500)[0].mended
-    assert mended == {"swap": (other.name, part.name), "stray": ()}.get(damage, (part.name,))
-    assert contents(tmp_path) == before
-
-
 def test_another_stream_is_refused(tmp_path: Path) -> None:
     """Rows of another automaton or seed are not mixed in."""
     make(tmp_path, 1500)
@@ -280,19 +259,3 @@ def test_another_stream_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="another output folder"):
         make(tmp_path, 1500, seed=8)
     assert contents(tmp_path) == before
-
-
-def test_a_failure_in_the_middle_leaves_whole_parts(tmp_path: Path) -> None:
-    """When making a part fails, those before it are a data set of fewer rows, and a next run goes on from it."""
-
-    def fails(first: int, rows: int) -> pa.Table:
-        if first == 1000:
-            raise OSError(28, "No space left on device")
-        return Maker()(first, rows)
-
-    with pytest.raises(OSError, match="No space"):
-        write_dataset(tmp_path, 2500, STREAM, fails, {})
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["_manifest.json", "part-000000.parquet"]
-    assert verify(tmp_path) == []
-    assert make(tmp_path, 2500) == (Written(2500, kept=1, made=2), [(1000, 1000), (2000, 500)])
-    assert verify(tmp_path) == []

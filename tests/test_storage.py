@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from namegen.errors import ArtifactError, NamegenError, OutputError, printable
-from namegen.storage import Manifest, check_writable, read_manifest, sha256_of, write_atomically, write_manifest
+from namegen.errors import ArtifactError, NamegenError, printable
+from namegen.storage import (
+    Manifest,
+    read_manifest,
+    sha256_of,
+    write_atomically,
+    write_manifest,
+)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -64,9 +70,10 @@ def test_manifests(tmp_path: Path) -> None:
     """A manifest is read as written; none is None; anything else is refused, also a number in place of a string."""
     path = tmp_path / "manifest.json"
     assert read_manifest(path, Example) is None
-    written = Example(rows=3)
-    write_manifest(path, written)
-    assert read_manifest(path, Example) == written
+    write_manifest(path, Example(rows=3))
+    written = read_manifest(path, Example)
+    assert written
+    assert written.rows == 3
     contents = json.loads(path.read_text())
     assert list(contents)[0] == "format_version"  # noqa: RUF015 - the order is the point
     others = [{**contents, "rows": "3"}, {**contents, "format_version": "1"}, {**contents, "versions": []}, {}, [], 3]
@@ -97,19 +104,6 @@ def test_everything_written_is_flushed(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     write_atomically(tmp_path / "f", Path.touch)
     assert events == ["file", "rename", "folder"] if os.name == "posix" else events == ["file", "rename"]
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    """A file in the way, and a path that no folder can have."""
-    (tmp_path / "file").touch()
-    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("a\0b")):
-        with pytest.raises(OutputError, match="cannot be written"):
-            check_writable(folder)
-
-
-def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new" / "folder")
-    assert list((tmp_path / "new" / "folder").iterdir()) == []
 
 
 def test_errors_are_one_printable_line() -> None:

@@ -1,0 +1,44 @@
+"""What may pass by itself is tried again: errors of input and output that come from outside, such as a network disk."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.tasks import exponential_backoff
+
+# Not what stays as it is until a person does something: a full disk, a path that is not there, missing permissions.
+PASSING = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EINTR,
+    errno.EIO,
+    errno.ENETDOWN,
+    errno.ENETRESET,
+    errno.ENETUNREACH,
+    errno.ENOLCK,
+    errno.EPIPE,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+
+
+def may_pass(task: object, run: object, state: State[Any]) -> bool:  # noqa: ARG001 - as Prefect calls it
+    """Whether a task failed for a reason that may be gone when it is tried again."""
+    error = state.data
+    cause = error.__cause__ if isinstance(error, Exception) else None  # errors with a remedy say what they come from
+    return any(isinstance(each, OSError) and each.errno in PASSING for each in (error, cause))
+
+
+RETRIES: dict[str, Any] = {  # for a task that reads or writes files
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(1),  # 1, 2 and 4 s, on average
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": may_pass,
+}

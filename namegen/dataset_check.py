@@ -1,0 +1,297 @@
+"""Finds out whether a data set is what its manifest says and its model draws, and if not makes it so.
+
+Nothing that is read is trusted before its checksum is right. Files that are no part of the data set are none of ours: a
+repair puts them aside, where no reader takes them for a part, unless they are copies of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from namegen import dataset
+from namegen.automaton import Automaton
+from namegen.dataset import JOURNAL, MANIFEST, DatasetManifest, Journal, Part, number_of, part_name, write_dataset
+from namegen.device import cores
+from namegen.errors import ArtifactError, NamegenError
+from namegen.locking import LOCK, alone_in, check_nobody_in
+from namegen.model_folder import ModelFolder, model_name, read_model_manifest
+from namegen.storage import open_regular, parse_manifest, sha256_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAMPLE = 4096  # rows of each part that are compared with what the automaton draws, unless all are
+LARGEST_ROW = 1024  # bytes, and more than any has: a part that claims more is not unpacked
+SEED = re.compile(r"seed=([0-9]{1,20})")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the rows of a data set come from; `known` are the names that are not novel."""
+
+    model: ModelFolder
+    automaton: Automaton
+    known: pa.Array
+    seed: int
+
+    def rows(self, first: int, count: int) -> pa.Table:
+        """Those rows, as the job makes them."""
+        from namegen.sampling import sample, with_novelty  # slow to import, and not needed where checksums are wrong
+
+        return with_novelty(sample(self.automaton, self.seed, first, count), self.known, self.automaton.vocabulary)
+
+
+@dataclass
+class Findings:
+    """What a look at a data set came to.
+
+    Args:
+        manifest: what is left of it.
+        is_whole: whether it is as it was written, and of this data set.
+        source: None where its model is not there.
+        good: the parts that can be kept.
+        wrong: files with the right checksum and the wrong rows.
+        strays: what a reader could take for a part.
+    """
+
+    faults: list[NamegenError] = field(default_factory=list)
+    manifest: DatasetManifest | None = None
+    is_whole: bool = False
+    source: Source | None = None
+    good: list[Part] = field(default_factory=list)
+    wrong: list[Path] = field(default_factory=list)
+    strays: list[Path] = field(default_factory=list)
+
+
+def is_dataset(folder: Path, files: Collection[str]) -> bool:
+    """Whether a folder with these files is meant to be a data set's."""
+    is_ours = any(name in {MANIFEST, JOURNAL} or number_of(name) is not None for name in files)
+    return is_ours or SEED.fullmatch(folder.absolute().name) is not None
+
+
+class DatasetCheck:
+    """Looks at one data set.
+
+    Args:
+        deep: compares all rows with what the automaton draws.
+        model: the model's folder; None for the one that belongs to the data set's.
+    """
+
+    def __init__(self, path: Path, deep: bool = False, model: Path | None = None) -> None:  # noqa: FBT001, FBT002
+        self.path, self.deep, self.model = path, deep, model
+        self.remedy = f"Mend it with namegen verify --repair {path}"
+        self.summary = ""
+
+    def faults(self) -> list[NamegenError]:
+        """What is wrong with it.
+
+        Raises:
+            ArtifactError: where a job is at work in it, or its format is newer.
+        """
+        with check_nobody_in(self.path):
+            found = self._look()
+        if found.manifest:
+            compared = "every row" if self.deep else f"up to {SAMPLE:,} rows of each"
+            parts = f"{len(found.manifest.parts):,} part{'s' * (len(found.manifest.parts) > 1)}"
+            self.summary = f"{found.manifest.rows:,} names in {parts}, {compared} compared with the model"
+        return found.faults
+
+    def repair(self, log: Callable[[str], None]) -> None:
+        """Makes again what is at fault.
+
+        Raises:
+            ArtifactError: where its model is not there, or nothing says how many rows it had.
+        """
+        with alone_in(self.path, log):
+            found = self._look()
+            source = found.source
+            if not source:
+                raise found.faults[-1]
+            stream, rows = source.automaton.stream(source.seed), self._rows(found)
+            if not found.is_whole:
+                journal = Journal(self.path, stream)
+                for part in found.good:
+                    journal.add(part)
+                (self.path / MANIFEST).unlink(missing_ok=True)
+            for file in found.wrong:
+                file.unlink()
+            own = {part.sha256 for part in (*found.good, *(found.manifest.parts if found.manifest else ()))}
+            for stray in found.strays:
+                _put_aside(stray, own, log)
+            configuration = source.model.configuration
+            written = write_dataset(self.path, rows, stream, source.rows, configuration, cores())
+            log(f"{self.path}: kept {written.kept} parts, and made {written.made}")
+
+    def _look(self) -> Findings:
+        found = Findings()
+        self._read_manifest(found)
+        self._find_source(found)
+        if found.manifest:
+            parts = found.manifest.parts
+        elif found.source:
+            stream = found.source.automaton.stream(found.source.seed)
+            parts = tuple(Journal(self.path, stream).read().values())
+        else:
+            parts = ()
+        with ThreadPoolExecutor(cores()) as pool:
+            for part, fault in zip(parts, pool.map(partial(self._look_at, found=found), parts), strict=True):
+                if not fault:
+                    found.good.append(part)
+                elif found.is_whole:
+                    found.faults.append(fault)
+        self._find_strays(found)
+        return found
+
+    def _fault(self, file: str, what: str) -> ArtifactError:
+        return ArtifactError(what, str(self.path / file), self.remedy)
+
+    def _read_manifest(self, found: Findings) -> None:
+        try:
+            found.manifest, found.is_whole = parse_manifest(self.path / MANIFEST, DatasetManifest)
+            if not found.is_whole:
+                found.faults.append(self._fault(MANIFEST, "was altered: it does not fit its checksum"))
+        except FileNotFoundError:
+            what = "is unfinished: a job that was making it has died" if (self.path / JOURNAL).exists() else ""
+            found.faults.append(
+                ArtifactError(what, str(self.path), "Run the job again")
+                if what
+                else self._fault(MANIFEST, "is missing")
+            )
+        except OSError as error:
+            found.faults.append(self._fault(MANIFEST, f"cannot be read ({error.strerror})"))
+        except ValidationError as error:
+            found.faults.append(self._fault(MANIFEST, f"is not a manifest ({error.errors()[0]['msg']})"))
+
+    def _find_source(self, found: Findings) -> None:
+        """The folder's own place says which model and seed it is of; where it has none, its manifest does."""
+        place, manifest = self.path.absolute(), found.manifest if found.is_whole else None
+        by_place, by_name = SEED.fullmatch(place.name), place.parent.name.startswith("model=")
+        seed = int(by_place[1]) if by_place else manifest and manifest.stream.get("seed")
+        name = place.parent.name.removeprefix("model=") if by_name else manifest and model_name(manifest.configuration)
+        folder = self.model or (place.parents[2] / "models" / str(name) if by_place and by_name else None)
+        if not folder or not isinstance(seed, int):
+            found.faults.append(
+                ArtifactError("lies apart from its model", str(self.path), "Name the model with --model")
+            )
+            return
+        try:
+            own = read_model_manifest(folder)
+            if not own:
+                what = f"cannot be compared with its model, which is not in {folder}"
+                raise ArtifactError(what, str(self.path), "Run the job again, or name the model with --model")
+            model = ModelFolder(folder, own.configuration)
+            automaton = model.load()
+            assert automaton
+            found.source = Source(model, automaton, model.names(), seed)
+        except NamegenError as error:
+            found.faults.append(error)
+            return
+        expected = automaton.stream(seed), own.configuration, own.model
+        if manifest and (manifest.stream, manifest.configuration, name) != expected:
+            found.faults.append(self._fault(MANIFEST, f"is not that of seed {seed} of the model {own.model}"))
+            found.is_whole = False
+
+    def _look_at(self, part: Part, found: Findings) -> NamegenError | None:
+        path = self.path / part.file
+        try:
+            if sha256_of(path) != part.sha256:
+                return self._fault(part.file, "was altered: it does not fit its checksum")
+        except ArtifactError as error:
+            return self._fault(part.file, error.what)
+        what = difference(path, part, found.source, self.deep) if found.source else None
+        if what:
+            found.wrong.append(path)
+        return self._fault(part.file, what) if what else None
+
+    def _find_strays(self, found: Findings) -> None:
+        listed = {part.file for part in found.manifest.parts} if found.manifest else None
+        for path in sorted(self.path.iterdir()):
+            name = path.name
+            if name in {MANIFEST, LOCK} or (name in listed if listed is not None else number_of(name) is not None):
+                continue
+            if name == JOURNAL or (name.startswith(".") and name.endswith(".tmp")):
+                if found.manifest:  # else the data set is known to be unfinished
+                    found.faults.append(self._fault(name, "was left by a job that died"))
+            elif not name.startswith((".", "_")) or name.endswith(".parquet"):
+                found.faults.append(ArtifactError("is none of the data set's parts", str(path), "Remove it"))
+                found.strays.append(path)
+
+    def _rows(self, found: Findings) -> int:
+        """How many rows it had: by its manifest, or by its last part."""
+        if found.manifest and found.is_whole:
+            return found.manifest.rows
+        numbers = [number for path in self.path.iterdir() if (number := number_of(path.name)) is not None]
+        if numbers:
+            last = max(numbers)
+            own = next((part.rows for part in found.good if part.file == part_name(last)), None)
+            if rows := own or _rows_by_footer(self.path / part_name(last), last * dataset.PART_ROWS):
+                return last * dataset.PART_ROWS + rows
+        if found.manifest:
+            return found.manifest.rows
+        raise ArtifactError("nothing says how many rows it had", str(self.path), "Run its job again, with its --count")
+
+
+def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None:  # noqa: FBT001
+    """How a part differs from what the automaton draws, in all rows or in some; None where it does not."""
+    import pyarrow as pa  # slow to import, and not needed where checksums are wrong
+    import pyarrow.parquet as pq
+
+    try:
+        with open_regular(path) as file:
+            parquet = pq.ParquetFile(file)
+            schema, groups = source.rows(part.first, 0).schema, parquet.metadata.num_row_groups
+            sizes = [parquet.metadata.row_group(group).num_rows for group in range(groups)]
+            unpacked = sum(parquet.metadata.row_group(group).total_byte_size for group in range(groups))
+            if sum(sizes) != part.rows or min(sizes) < 1 or unpacked > LARGEST_ROW * part.rows + 2**20:
+                return f"has {sum(sizes):,} rows of {unpacked:,} bytes, and the manifest says {part.rows:,} rows"
+            if not parquet.schema_arrow.equals(schema):
+                return f"has the columns {parquet.schema_arrow.names}, and not {schema.names}, or of other types"
+            starts = list(accumulate(sizes, initial=part.first))
+            for group in range(groups) if deep else [int(part.sha256[:8], 16) % groups]:
+                size = sizes[group] if deep else min(SAMPLE, sizes[group])
+                batch = next(parquet.iter_batches(size, row_groups=[group]))
+                own, drawn = pa.Table.from_batches([batch]), source.rows(starts[group], size)
+                if not own.replace_schema_metadata().equals(drawn):
+                    pairs = zip(own.to_pylist(), drawn.to_pylist(), strict=True)
+                    row, wanted = next((one, other) for one, other in pairs if one != other)
+                    return f"has the row {row}, where the model draws {wanted}"
+    except (OSError, pa.ArrowException, MemoryError, StopIteration, ValueError) as error:
+        return f"cannot be read as Parquet ({str(error).partition(chr(10))[0]})"
+    return None
+
+
+def _rows_by_footer(path: Path, first: int) -> int | None:
+    """The rows of a part by what stands in the file, if it is the part that its name says."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with suppress(OSError, pa.ArrowException, ValueError, LookupError, TypeError), open_regular(path) as file:
+        metadata = pq.ParquetFile(file).metadata
+        if json.loads(metadata.metadata[b"namegen"])["first"] == first and 0 < metadata.num_rows <= dataset.PART_ROWS:
+            return int(metadata.num_rows)
+    return None
+
+
+def _put_aside(stray: Path, own: Collection[str], log: Callable[[str], None]) -> None:
+    """Removes a copy of a part, and gives another file a name that no reader of the folder takes for a part."""
+    if not stray.is_file():
+        return  # a folder, say: what is in it may be of use to somebody
+    if stray.suffix == ".parquet" and sha256_of(stray) in own:
+        stray.unlink()
+        return
+    aside = stray.with_name(f"_{stray.name}.aside")
+    if not aside.exists():
+        os.rename(stray, aside)  # noqa: PTH104 - unlike Path.replace it overwrites nothing on Windows
+        log(f"{stray} is now {aside.name}")

@@ -1,0 +1,137 @@
+"""Finds out whether a model's folder is what its manifest says, and if not makes the model again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from namegen import automaton as automata
+from namegen.corpus import Corpus, corpus_of, read_corpus
+from namegen.dataset import MANIFEST as DATASET_MANIFEST
+from namegen.dataset import DatasetManifest
+from namegen.errors import ArtifactError, NamegenError
+from namegen.locking import alone_in, check_nobody_in
+from namegen.model_folder import (
+    AUTOMATON,
+    FILES,
+    MANIFEST,
+    ModelFolder,
+    ModelManifest,
+    model_name,
+    read_model_manifest,
+    remedy_for,
+)
+from namegen.storage import Manifest, parse_manifest, sha256_of
+
+M = TypeVar("M", bound=Manifest)
+
+
+def is_model(folder: Path, files: Collection[str]) -> bool:
+    """Whether a folder with these files is meant to be a model's."""
+    return MANIFEST in files or AUTOMATON in files or folder.parent.name == "models"
+
+
+class ModelCheck:
+    """Looks at one model's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.summary = ""
+
+    def faults(self) -> list[NamegenError]:
+        """What is wrong with the folder.
+
+        Raises:
+            ArtifactError: where a job is at work in it, or what is wrong leaves nothing else to be looked at.
+        """
+        with check_nobody_in(self.path):
+            manifest = read_model_manifest(self.path)
+            if not manifest:
+                raise ArtifactError("has no manifest: it is unfinished", str(self.path), "Run its job again")
+            faults: list[NamegenError] = []
+            if self.path.parent.name == "models" and self.path.name != manifest.model:
+                faults.append(self._fault(MANIFEST, f"is of {manifest.model}, and not in the folder of that name"))
+            faults += filter(None, (self._look_at(name, manifest) for name in sorted(FILES)))
+            if not faults and automata.load(self.path).sha256 != manifest.automaton_sha256:
+                faults.append(self._fault(AUTOMATON, "is not the automaton that the manifest has"))
+            if not faults and self._names_of(manifest.configuration) is None:
+                faults.append(self._fault("names.parquet", "has not the names that the model is of"))
+            self.summary = f"a model, {len(FILES)} files as its manifest has them"
+            return faults
+
+    def repair(self, log: Callable[[str], None]) -> None:
+        """Fits the model again, and writes its folder anew.
+
+        Raises:
+            ArtifactError: where what is left does not say how, or another model comes of it; then nothing is written.
+        """
+        with alone_in(self.path, log):
+            manifest, is_whole = _parsed(self.path / MANIFEST, ModelManifest)
+            drawn = self.path.parents[1] / "names" / f"model={self.path.name}"
+            datasets = [_parsed(file, DatasetManifest) for file in sorted(drawn.glob(f"*/{DATASET_MANIFEST}"))]
+            found = [manifest, *(manifest_of for manifest_of, _ in datasets)]
+            # a model's name is a hash of its configuration, so that the right one can be told wherever it is found
+            fitting = (
+                each.configuration for each in found if each and model_name(each.configuration) == self.path.name
+            )
+            configuration = next(fitting, None)
+            if configuration is None:
+                what = "has lost its settings with its manifest"
+                raise ArtifactError(what, str(self.path), "Run its job again, which makes it anew")
+            notes = manifest.written.notes if manifest else {}
+            corpus = self._names_of(configuration) or _corpus_at(notes.get("names"), configuration)
+            if corpus is None:
+                remedy = f"Remove {self.path} and run its job again"
+                raise ArtifactError("are not the model's, and no others are", str(self.path / "names.parquet"), remedy)
+            automata_known: list[str | None] = [manifest.automaton_sha256] if manifest and is_whole else []
+            automata_known += [str(each.stream.get("automaton_sha256")) for each, whole in datasets if each and whole]
+            expected = (automata_known or [self._sha256_of_automaton()])[0]
+            log(f"{self.path}: fitting it again")
+            from namegen.making import make_again  # with polars and torch slow to import
+
+            make_again(ModelFolder(self.path, configuration), corpus, expected, notes, log)
+
+    def _look_at(self, name: str, manifest: ModelManifest) -> NamegenError | None:
+        try:
+            if sha256_of(self.path / name) != manifest.files[name]:
+                return self._fault(name, "was altered: it does not fit its checksum")
+        except ArtifactError as error:
+            return self._fault(name, error.what)
+        return None
+
+    def _fault(self, name: str, what: str) -> ArtifactError:
+        return ArtifactError(what, str(self.path / name), remedy_for(self.path))
+
+    def _names_of(self, configuration: dict[str, Any]) -> Corpus | None:
+        """The names that the folder holds, if they are those that the model is of."""
+        try:
+            corpus = corpus_of(ModelFolder(self.path, configuration).names().to_pylist())
+        except NamegenError:
+            return None
+        return corpus if corpus.sha256 == configuration.get("names_sha256") else None
+
+    def _sha256_of_automaton(self) -> str | None:
+        try:
+            return automata.load(self.path).sha256
+        except ArtifactError:
+            return None
+
+
+def _parsed(path: Path, kind: type[M]) -> tuple[M | None, bool]:
+    """What is left of a manifest, and whether it is as it was written."""
+    try:
+        return parse_manifest(path, kind)
+    except (OSError, ValidationError, NamegenError):
+        return None, False
+
+
+def _corpus_at(path: object, configuration: dict[str, Any]) -> Corpus | None:
+    """The names of the file that the manifest names, if they are still those that the model is of."""
+    try:
+        corpus = read_corpus(str(path))
+    except NamegenError:
+        return None
+    return corpus if corpus.sha256 == configuration.get("names_sha256") else None
