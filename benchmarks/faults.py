@@ -126,7 +126,7 @@ def fill(jobs: Jobs, expected: dict[str, bytes], seconds: float, number: int, se
     with ExitStack() as stack:
         if mount and number % 2:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "tmpfs", output], check=True)  # noqa: S603, S607
-            stack.callback(subprocess.run, ["umount", output], check=True)
+            stack.callback(lambda: subprocess.run(["umount", output], check=True))  # noqa: S603, S607
             filler = output / "filler"
             process = stack.enter_context(jobs.start(output / "o"))
             time.sleep(draw.uniform(0.3, 1.0) * seconds)

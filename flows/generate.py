@@ -106,7 +106,9 @@ def generate(
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
         folder.checkpoint.remove()  # a job that died right behind its last file leaves one
     else:
-        automaton = make_model(folder, corpus, parts, model, chosen, device, {"names": names, "preset": preset})
+        automaton = make_model(
+            folder, corpus, parts, model, chosen, device, {"names": str(Path(names).absolute()), "preset": preset}
+        )
     target = dataset_folder(Path(output), folder.path.name, seed)
     written = sample_names(
         automaton, target, folder.configuration, whole(corpus), count, seed, device, workers or cores()

@@ -121,10 +121,14 @@ class ModelCheck:
 
 
 def _parsed(path: Path, kind: type[M]) -> tuple[M | None, bool]:
-    """What is left of a manifest, and whether it is as it was written."""
+    """What is left of a manifest, and whether it is as it was written.
+
+    Raises:
+        ArtifactError: where it is of a newer format, which is not ours to mend.
+    """
     try:
         return parse_manifest(path, kind)
-    except (OSError, ValidationError, NamegenError):
+    except (OSError, ValidationError):
         return None, False
 
 

@@ -78,3 +78,14 @@ def rewrite(path: Path, kind: type[Manifest], **changes: Any) -> None:  # noqa: 
     manifest = read_manifest(path, kind)
     assert manifest
     write_manifest(path, manifest.model_copy(update=changes))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--times N`: the tests that try random damage try N times as much."""
+    parser.addoption("--times", type=int, default=1, help="how many times as much random damage is tried")
+
+
+@pytest.fixture(scope="session")
+def times(request: pytest.FixtureRequest) -> int:
+    """How many times as much random damage is tried."""
+    return int(request.config.getoption("--times"))

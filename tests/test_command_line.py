@@ -51,12 +51,13 @@ def run(environment: dict[str, str], *arguments: object) -> subprocess.Completed
 
 
 def processes_of(environment: dict[str, str]) -> list[str]:
-    """The command lines of all processes that run with this environment's Prefect."""
+    """The command lines of all processes that run with this environment's Prefect, but for the lasting server."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if environment["PREFECT_HOME"].encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found += [command] if "prefect server start" not in command else []
         except OSError:  # it ended while we looked
             continue
     return found
@@ -151,9 +152,14 @@ def test_two_at_once(environment: dict[str, str], tmp_path: Path) -> None:
     assert (drawn["index"] == pl.arange(2_000_000, eager=True)).all()
 
 
-@pytest.fixture
-def server(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server(
+    environment: dict[str, str],
+    first: subprocess.CompletedProcess[str],  # noqa: ARG001 - which has made the database
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
     """A real `prefect server start`, on a database that is already there."""
+    folder = tmp_path_factory.mktemp("server")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -167,9 +173,9 @@ def server(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
         except OSError:
             return False
 
-    log = (tmp_path / "server.log").open("w")
+    log = (folder / "server.log").open("w")
     with log, subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True) as process:
-        assert wait_until(answers, 120), (tmp_path / "server.log").read_text()
+        assert wait_until(answers, 120), (folder / "server.log").read_text()
         yield url
         os.killpg(process.pid, signal.SIGTERM)
 
@@ -206,6 +212,67 @@ def test_on_a_real_server(environment: dict[str, str], server: str, output: Path
     assert {artifact["key"] for artifact in artifacts} == {"evaluation", "data-set"}
     logs = post(f"{server}/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}, "limit": 200})
     assert any("32,257 names" in line["message"] for line in logs)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_job_that_is_asked_to_end(
+    environment: dict[str, str], server: str, output: Path, tmp_path: Path, sent: signal.Signals, code: int, word: str
+) -> None:
+    """It says in a line how to go on, the server knows that it has ended, and what was finished is kept."""
+    shutil.copytree(output / "models", tmp_path / "models")
+    command = [*COMMAND, *KNESER_NEY, "--output", str(tmp_path), "--count"]
+    own = {**environment, "PREFECT_API_URL": server}
+    with subprocess.Popen([*command, "100000000"], cwd=ROOT, env=own, stderr=subprocess.PIPE, text=True) as process:
+        assert wait_until(lambda: any(tmp_path.rglob("part-000001.parquet")), 60)
+        process.send_signal(sent)
+        log = process.communicate(timeout=60)[1]
+    assert process.returncode == code, log
+    assert log.splitlines()[-1] == f"generate.py: {word}; the same command goes on from here"
+    (flow_run,) = post(f"{server}/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
+    assert flow_run["state"]["type"] in {"CRASHED", "CANCELLED"}
+    assert not list(tmp_path.rglob("*.tmp"))
+    (names,) = tmp_path.glob("names/*/*")
+    assert any("is unfinished" in problem for problem in namegen.verify(names))
+    parts = len(list(names.glob("part-*.parquet")))
+    done = run(own, *KNESER_NEY, "--output", tmp_path, "--count", parts * 2**20)
+    assert f"Wrote 0 of {parts} parts" in done.stderr or "Nothing to do" in done.stderr, done.stderr
+    assert namegen.verify(names) == []
+
+
+@needs_proc
+@pytest.mark.usefixtures("first")
+def test_a_job_that_is_terminated_takes_its_server_along(
+    environment: dict[str, str], output: Path, tmp_path: Path
+) -> None:
+    """Also where it had only begun to import."""
+    shutil.copytree(output / "models", tmp_path / "models")
+    command = [*COMMAND, *KNESER_NEY, "--count", "100000000", "--output", str(tmp_path)]
+    for sent, seconds in ((signal.SIGTERM, 6.0), (signal.SIGTERM, 0.8), (signal.SIGINT, 0.2)):
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(seconds)
+            process.send_signal(sent)
+            log = process.communicate(timeout=60)[1]
+        assert process.returncode in {143, 130, -signal.SIGTERM, -signal.SIGINT}, log
+        assert "Traceback" not in log
+        assert wait_until(lambda: not processes_of(environment), 8), processes_of(environment)
+
+
+@pytest.mark.usefixtures("first")
+def test_a_file_that_cannot_grow(environment: dict[str, str], server: str, output: Path, tmp_path: Path) -> None:
+    """A limit on the size of files, as a quota has: one line, nothing half-written, and the same bytes later."""
+    shutil.copytree(output / "models", tmp_path / "models")
+    command = [*COMMAND, *KNESER_NEY, "--count", "1500000", "--output", str(tmp_path)]
+    own = {**environment, "PREFECT_API_URL": server}
+    limited = ["bash", "-c", 'ulimit -f 9000; exec "$@"', "-", *command]  # kB: a whole part has more, the last has less
+    done = subprocess.run(limited, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == "generate.py: failed: [Errno 27] File too large"
+    (names,) = tmp_path.glob("names/*/*")
+    assert {file.name for file in names.iterdir()} <= {".lock", "_journal.jsonl", "part-000001.parquet"}
+    assert run(own, *command[2:]).returncode == 0
+    assert namegen.verify(names, deep=True) == []
 
 
 def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:

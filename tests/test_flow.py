@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import inspect
 import json
@@ -17,6 +18,7 @@ import pytest
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ParameterTypeError
+from prefect.states import Failed
 
 import generate as script
 import namegen
@@ -24,9 +26,12 @@ import progress
 from conftest import NAMES
 from generate import Made, generate
 from namegen.corpus import Corpus, read_corpus
+from namegen.dataset import write_dataset
+from namegen.errors import ArtifactError, CorpusError
 from namegen.ngrams import read_parquet
 from namegen.presets import COUNTING
 from parameters import PARAMETERS, chosen_preset, find_model
+from retries import may_pass
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -312,6 +317,52 @@ def test_bad_input_fails_the_run_with_its_message(tmp_path: Path) -> None:
     (run,) = (run for run in runs if run.name == name)
     assert "Remove the character or the name" in str(run.state and run.state.message)
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (OSError(errno.EIO, "Input/output error"), 3),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), 3),
+        (OSError(errno.ENOSPC, "No space left on device"), 1),
+        (PermissionError(errno.EACCES, "Permission denied"), 1),
+        (ArtifactError("was altered", "part", "Remove it"), 1),
+        (ValueError("a bug"), 1),
+    ],
+)
+def test_what_may_pass_is_tried_again(
+    made: Made, output: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
+) -> None:
+    """A network disk may be back in a second; a full disk and bad input stay as they are."""
+    assert made.written
+    tried: list[int] = []
+
+    def write(*arguments: Any) -> Any:  # noqa: ANN401 - those of write_dataset
+        tried.append(len(tried))
+        if len(tried) < 3:
+            raise error
+        return write_dataset(*arguments)
+
+    monkeypatch.setattr(script, "write_dataset", write)
+    monkeypatch.setattr(script.sample_names, "retry_delay_seconds", [0.01])
+    state = generate(count=10, names=str(NAMES), output=str(output), return_state=True)
+    assert len(tried) == tries
+    assert state.is_completed() == (tries == 3)
+    if tries == 1:
+        assert str(error) in str(state.message)
+
+
+def test_an_error_with_a_remedy_says_what_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A names file that cannot be read for a passing reason is read again, though the error is one of ours."""
+
+    def stale(self: Path) -> bytes:
+        raise OSError(errno.ESTALE, "Stale file handle", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    with pytest.raises(CorpusError, match="Stale file handle") as caught:
+        read_corpus(NAMES)
+    assert may_pass(None, None, Failed(data=caught.value))
+    assert not may_pass(None, None, Failed(data=CorpusError("has no names in it")))
 
 
 def test_the_types_of_the_signature_are_those_of_the_table() -> None:

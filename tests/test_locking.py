@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from conftest import ROOT
-from namegen.locking import LOCK, alone_in
+from namegen.errors import ArtifactError
+from namegen.locking import LOCK, alone_in, check_nobody_in
 
 HOLDER = """
 import sys, time
@@ -58,3 +60,22 @@ def test_an_error_inside_leaves_no_lock(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     with alone_in(tmp_path / "new" / "folder"), alone_in(tmp_path):
         assert (tmp_path / "new" / "folder" / LOCK).exists()
+
+
+def test_a_look_at_a_folder_leaves_nothing_there(tmp_path: Path) -> None:
+    """It needs no lock where no job was, keeps jobs out where one was, and does not wait for one that is at work."""
+    with check_nobody_in(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+    with hold(tmp_path, 60) as process:
+        with pytest.raises(ArtifactError, match="a job is at work in it"), check_nobody_in(tmp_path):
+            pass
+        process.kill()
+    lines: list[str] = []
+    with check_nobody_in(tmp_path):
+        waiting = threading.Thread(target=lambda: alone_in(tmp_path, lines.append).__enter__())
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+    waiting.join()
+    assert len(lines) == 1

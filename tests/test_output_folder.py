@@ -1,12 +1,16 @@
+"""Whether an output folder can take what a job will write."""
+
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from namegen import output_folder
 from namegen.errors import OutputError
 from namegen.locking import LOCK
-from namegen.output_folder import check_writable
+from namegen.output_folder import check_room, check_writable, file_system_of, size
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -20,3 +24,51 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "folder")
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == [LOCK]
+
+
+def test_what_a_job_that_died_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".0123.tmp").touch()
+    check_writable(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+
+
+@pytest.mark.parametrize("kind", ["fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "mountpoint-s3"])
+def test_file_systems_that_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Those before an object store are refused by their type."""
+    monkeypatch.setattr(output_folder, "file_system_of", lambda folder: kind)
+    with pytest.raises(OutputError, match=f"a rename is not atomic .{kind}."):
+        check_writable(tmp_path)
+
+
+def test_a_rename_that_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whatever type the file system is: what is seen counts."""
+    monkeypatch.setattr(Path, "replace", shutil.copyfile)
+    with pytest.raises(OutputError, match="a rename is not atomic"):
+        check_writable(tmp_path)
+
+
+def test_the_type_of_a_file_system() -> None:
+    """By the table of mounts; empty where there is none."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        assert not file_system_of(Path.cwd())
+        return
+    types = {line.split()[2] for line in mounts.read_text().splitlines()}
+    assert file_system_of(Path("/proc")) == "proc"
+    assert file_system_of(Path("/dev")) in types
+
+
+def test_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight bytes a row and its name, less the parts that are there already, against what is free."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=12_000))
+    check_room(tmp_path / "not" / "there", 1000, ["emma", "olive", "ava"])
+    with pytest.raises(OutputError, match=r"has 12 kB of room left, and 1,001 names need some 12 kB. Make room"):
+        check_room(tmp_path / "not" / "there", 1001, ["emma", "olive", "ava"])
+    (tmp_path / "part-000000.parquet").write_bytes(bytes(500))
+    check_room(tmp_path, 1001, ["emma", "olive", "ava"])
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="need some 120 EB"):
+        check_room(tmp_path, 10**19, ["emma"])
+    assert size(999) == "999 bytes"
+    assert size(1.25e9) == "1.25 GB"

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from namegen import storage
 from namegen.errors import ArtifactError, NamegenError, printable
 from namegen.storage import (
     Manifest,
+    Writing,
+    make_folder,
+    open_regular,
     read_manifest,
     sha256_of,
     write_atomically,
@@ -104,6 +108,49 @@ def test_everything_written_is_flushed(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     write_atomically(tmp_path / "f", Path.touch)
     assert events == ["file", "rename", "folder"] if os.name == "posix" else events == ["file", "rename"]
+
+
+def test_every_byte_of_a_manifest_counts(tmp_path: Path) -> None:
+    """Any bit turned and any byte lost is found, in the time and in white space, too."""
+    path = tmp_path / "manifest.json"
+    write_manifest(path, Example(rows=3, written=Writing(notes={"seconds": 1.5, "names": "\u202eé"})))
+    data = path.read_bytes()
+    written = read_manifest(path, Example)
+    assert written
+    assert written.written.notes["names"] == "\u202eé"
+    for place in range(len(data)):
+        for changed in (data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :], data[:place] + data[place + 1 :]):
+            path.write_bytes(changed)
+            with pytest.raises(ArtifactError):
+                read_manifest(path, Example)
+
+
+def test_a_manifest_is_a_file_of_some_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe, a device and a folder are refused at once, and what is larger than any manifest is not read."""
+    path = tmp_path / "manifest.json"
+    os.mkfifo(path)
+    with pytest.raises(ArtifactError, match="it is no regular file"):
+        read_manifest(path, Example)
+    with pytest.raises(ArtifactError, match="it is no regular file"):
+        sha256_of(Path("/dev/zero"))
+    with pytest.raises(OSError, match="it is no regular file"), open_regular(tmp_path):
+        pass
+    path.unlink()
+    path.write_bytes(bytes(1000))
+    monkeypatch.setattr(storage, "LARGEST_MANIFEST", 999)
+    with pytest.raises(ArtifactError, match="more than 999 bytes"):
+        read_manifest(path, Example)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
+def test_new_folders_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in the one above it; a folder that is there costs nothing."""
+    flushed: list[Path] = []
+    monkeypatch.setattr(storage, "_flush_folder", flushed.append)
+    make_folder(tmp_path / "a" / "b")
+    assert set(flushed) == {tmp_path, tmp_path / "a"}
+    make_folder(tmp_path / "a" / "b")
+    assert len(flushed) == 2
 
 
 def test_errors_are_one_printable_line() -> None:

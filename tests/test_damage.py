@@ -1,0 +1,263 @@
+"""Whatever happens to the files of a finished job, `verify` finds it, and `--repair` mends it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import tiny
+from conftest import rewrite
+from namegen import dataset, verify
+from namegen.dataset import DatasetManifest, Part
+from namegen.locking import alone_in
+from namegen.model_folder import ModelManifest
+from namegen.storage import read_manifest, sha256_of
+from tiny import PART, job, place, tree
+
+SEEDS = (1, 2)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "PART_ROWS", PART)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model and two data sets of 900 names, five parts each."""
+    output = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "PART_ROWS", PART)
+        for seed in SEEDS:
+            job(output, seed=seed)
+    return output
+
+
+@pytest.fixture
+def output(whole: Path, tmp_path: Path) -> Path:
+    """A copy of `whole`."""
+    return Path(shutil.copytree(whole, tmp_path / "o"))
+
+
+def names_of(output: Path, seed: int = 1) -> Path:
+    return output / "names" / f"model={place(output).path.name}" / f"seed={seed}"
+
+
+def contents(output: Path) -> dict[Path, bytes]:
+    """Every byte of every file."""
+    return {file.relative_to(output): file.read_bytes() for file in output.rglob("*") if file.is_file()}
+
+
+def damage(output: Path, draw: random.Random) -> str:
+    """Does something to a tree, and says what."""
+    files = [file for file in sorted(output.rglob("*")) if file.is_file() and file.name != ".lock"]
+    parts = [file for file in files if file.name.startswith("part-")]
+    file = draw.choice(draw.choice([parts, files]))  # half of the time a part
+    other = draw.choice([each for each in files if each.suffix == file.suffix and each != file] or parts)
+    how = draw.choice(["change", "change", "delete", "swap", "duplicate", "overwrite", "folders"])
+    what = f"{how} {file.relative_to(output)} {other.relative_to(output)}"
+    if how == "change":
+        file.write_bytes(tiny.damaged(file.read_bytes(), draw))
+    elif how == "delete":
+        file.unlink()
+    elif how == "swap":
+        data = file.read_bytes()
+        file.write_bytes(other.read_bytes())
+        other.write_bytes(data)
+    elif how == "overwrite":
+        shutil.copyfile(other, file)
+    elif how == "duplicate":
+        name = draw.choice(["part-000005.parquet", "part-000009.parquet", "copy.parquet", "_copy.parquet", "a b"])
+        shutil.copyfile(draw.choice(parts), names_of(output) / name)
+    else:
+        one, two = (names_of(output, seed) for seed in SEEDS)
+        aside = one.rename(one.with_name("aside"))
+        two.rename(one)
+        aside.rename(two)
+    return what
+
+
+def test_whole_trees_are_right(output: Path) -> None:
+    """Nothing is wrong with the folder, its model, or its data sets, in whole or in part; nothing is changed."""
+    before = tree(output)
+    for folder in (output, output / "names", place(output).path, names_of(output)):
+        for deep in (False, True):
+            assert verify(folder, deep=deep, repair=True) == []
+    assert tree(output) == before
+
+
+def test_random_damage_is_found_and_mended(whole: Path, tmp_path: Path, times: int) -> None:
+    """Each thing that is done to the tree is found, and a repair leaves the bytes of the whole one."""
+    expected = tree(whole)
+    for number in range(20 * times):
+        output = Path(shutil.copytree(whole, tmp_path / "o"))
+        what = f"{number}: {damage(output, random.Random(number))}"  # noqa: S311 - the same each time
+        is_changed = contents(output) != contents(whole)  # unless a file was swapped with its like
+        assert bool(verify(output)) == is_changed, what
+        assert verify(output, repair=True) == [], what
+        assert tree(output) == expected, what
+        shutil.rmtree(output)
+
+
+def test_only_what_is_at_fault_is_made_again(output: Path) -> None:
+    """The other files are not touched, and the lines say what was wrong and what was done."""
+    folder = names_of(output)
+    part = folder / "part-000003.parquet"
+    part.write_bytes(part.read_bytes()[:-1])
+    before = {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file() and file != part}
+    (problem,) = verify(output)
+    assert (
+        problem == f"{part}: was altered: it does not fit its checksum. Mend it with namegen verify --repair {folder}."
+    )
+    lines: list[str] = []
+    assert verify(output, repair=True, log=lines.append) == []
+    assert f"to mend: {problem}" in lines
+    assert f"{folder}: kept 4 parts, and made 1" in lines
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_a_foreign_part_that_the_manifest_vouches_for(output: Path) -> None:
+    """Rows of another seed, with a checksum that fits: the sample of rows tells them apart."""
+    before = tree(output)
+    one, two = (names_of(output, seed) for seed in SEEDS)
+    part = "part-000002.parquet"
+    shutil.copyfile(two / part, one / part)
+    vouch_for(one, part)
+    (problem,) = verify(one)
+    assert "has the row {'index': 400, 'name':" in problem
+    assert "where the model draws {'index': 400, 'name':" in problem
+    assert verify(one, repair=True) == []
+    assert tree(output) == before
+
+
+def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the rows that are compared otherwise, only `deep` sees it."""
+    monkeypatch.setattr("namegen.dataset_check.SAMPLE", 10)
+    before = tree(output)
+    folder, part = names_of(output), "part-000001.parquet"
+    table = pq.read_table(folder / part)
+    novel = table["is_novel"].to_pylist()
+    changed = table.set_column(3, table.schema.field(3), [[*novel[:150], not novel[150], *novel[151:]]])
+    pq.write_table(changed, folder / part, **dataset.PARQUET)
+    vouch_for(folder, part)
+    assert verify(folder) == []
+    (problem,) = verify(folder, deep=True)
+    assert "has the row {'index': 350," in problem
+    assert verify(folder, deep=True, repair=True) == []
+    assert tree(output) == before
+
+
+def vouch_for(folder: Path, part: str) -> None:
+    """Makes the manifest have a part as it is."""
+    manifest = read_manifest(folder / "_manifest.json", DatasetManifest)
+    assert manifest
+    sha256 = sha256_of(folder / part)
+    parts = [Part(**{**each.model_dump(), "sha256": sha256}) if each.file == part else each for each in manifest.parts]
+    rewrite(folder / "_manifest.json", DatasetManifest, parts=tuple(parts))
+
+
+def test_what_is_not_ours_is_put_aside(output: Path) -> None:
+    """A file that a reader would take for a part is renamed, and nothing of it is lost; others may stay."""
+    folder = names_of(output)
+    (folder / "mine.parquet").write_bytes(b"mine")
+    (folder / "_SUCCESS").touch()
+    (folder / ".part-000001.parquet.crc").touch()
+    (problem,) = verify(output)
+    assert "mine.parquet: is none of the data set's parts" in problem
+    assert verify(output, repair=True) == []
+    assert (folder / "_mine.parquet.aside").read_bytes() == b"mine"
+    assert (folder / "_SUCCESS").exists()
+
+
+def test_links_pipes_and_folders_in_the_way(output: Path, tmp_path: Path) -> None:
+    """A link to what is not the part is replaced, what it points to stays; a pipe keeps nobody waiting."""
+    before = tree(output)
+    folder = names_of(output)
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    (folder / "part-000000.parquet").unlink()
+    (folder / "part-000000.parquet").symlink_to(outside)
+    (folder / "part-000001.parquet").unlink()
+    os.mkfifo(folder / "part-000001.parquet")
+    (place(output).path / "quality.parquet").unlink()
+    (place(output).path / "quality.parquet").symlink_to("/dev/zero")
+    problems = verify(output)
+    assert len(problems) >= 3
+    assert sum("it is no regular file" in problem for problem in problems) >= 2
+    assert verify(output, repair=True) == []
+    assert tree(output) == before
+    assert outside.read_bytes() == b"precious"
+    (folder / "part-000002.parquet").unlink()
+    (folder / "part-000002.parquet").mkdir()
+    (problem,) = verify(folder, repair=True)
+    assert "part-000002.parquet" in problem
+
+
+def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path) -> None:
+    """It says so, and is right when the model is named; a model that is not its own is refused."""
+    alone = Path(shutil.copytree(names_of(output), tmp_path / "alone"))
+    assert verify(alone) == [f"{alone}: lies apart from its model. Name the model with --model."]
+    assert verify(alone, model=place(output).path, deep=True) == []
+    (alone / "part-000004.parquet").unlink()
+    assert len(verify(alone, model=place(output).path)) == 1
+    assert verify(alone, model=place(output).path, repair=True) == []
+    assert tree(alone) == tree(names_of(output))
+    other = tmp_path / "other"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny.PRESETS, "kneser-ney", replace(tiny.PRESETS["kneser-ney"], order=3))
+        job(other)
+        (folder,) = (other / "models").glob("kneser-ney-*")
+    assert "is not that of seed 1 of the model" in verify(alone, model=folder)[0]
+    shutil.rmtree(place(output).path)
+    assert any("which is not in" in problem for problem in verify(names_of(output)))
+
+
+def test_a_model_that_this_machine_makes_otherwise(output: Path) -> None:
+    """A repair that would come to another automaton writes nothing, and says what is left to do."""
+    manifest = place(output).path / "manifest.json"
+    rewrite(manifest, ModelManifest, automaton_sha256="0" * 64)
+    before = tree(output)
+    problems = verify(place(output).path, repair=True)
+    assert any("made here, it is another model" in problem for problem in problems)
+    assert tree(output) == before
+
+
+def test_a_folder_where_a_job_is_at_work(output: Path) -> None:
+    """It is not looked at."""
+    with alone_in(names_of(output)):
+        (problem,) = verify(names_of(output))
+    assert "a job is at work in it" in problem
+    assert verify(names_of(output)) == []
+
+
+def test_a_tree_that_cannot_be_repaired_says_so(output: Path) -> None:
+    """Nothing left says how many rows there were, or what the settings were."""
+    shutil.rmtree(names_of(output, 2))
+    for file in names_of(output).iterdir():
+        file.unlink()
+    problems = verify(names_of(output), repair=True)
+    assert any("nothing says how many rows it had" in problem for problem in problems)
+    (place(output).path / "manifest.json").unlink()
+    problems = verify(place(output).path, repair=True)
+    assert any("has lost its settings" in problem for problem in problems)
+
+
+def test_a_newer_format(output: Path) -> None:
+    """It is left alone."""
+    for file in (names_of(output) / "_manifest.json", place(output).path / "manifest.json"):
+        file.write_text(file.read_text().replace('"format_version": 1', '"format_version": 2'))
+        before = tree(output)
+        (problem,) = verify(file.parent, repair=True)
+        assert "Upgrade namegen" in problem
+        assert tree(output) == before
+
+
+def test_what_is_no_data_set(tmp_path: Path) -> None:
+    assert "there is no such folder" in verify(tmp_path / "none")[0]
+    assert "holds no model and no data set" in verify(tmp_path)[0]
