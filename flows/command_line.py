@@ -35,6 +35,7 @@ examples:
   python flows/generate.py --count 100000               a hundred thousand names, under outputs/
   python flows/generate.py --count 1000000 --seed 7     a million of another stream
   python flows/generate.py --names my.txt --holdout 0   from your own list, all of it
+  namegen verify outputs                                is all that was made as it should be?
 
 Logs and progress go to stderr. The evaluation goes to stdout and, as the last line, the data set's folder:
   python -c "import polars; print(polars.read_parquet('outputs/names/**/*.parquet'))"
@@ -84,6 +85,8 @@ def parse(argv: list[str]) -> dict[str, Any]:
             parameters[name] = adapters[name].validate_python(value)
         except ValidationError as error:
             rule = error.errors()[0]["msg"].partition(", unable")[0].removeprefix("Input ")
+            if error.errors()[0]["type"] == "string_pattern_mismatch":
+                rule = "has control characters in it"
             fail(f"argument --{name}: {value!r} {rule}")
     return parameters
 

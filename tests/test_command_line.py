@@ -24,10 +24,11 @@ import command_line
 import namegen
 import progress
 from conftest import NAMES, ROOT, rewrite
-from namegen.dataset import DatasetManifest
+from namegen.corpus import Corpus
+from namegen.dataset import DatasetManifest, dataset_folder
 from namegen.model_folder import ModelManifest, model_name
 from namegen.storage import read_manifest
-from parameters import PARAMETERS
+from parameters import PARAMETERS, chosen_preset, find_model
 
 COMMAND = [sys.executable, "flows/generate.py"]
 KNESER_NEY = ["--model", "kneser-ney"]  # fitted in a fraction of a second
@@ -336,6 +337,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (["--workers", "0"], ["--workers", "greater than or equal to 1"]),
         (["--preset", "huge"], ["--preset", "'quick', 'default' or 'best'"]),
         (["--names", ""], ["--names"]),
+        (["--output", "out\x1b[31m"], ["--output", "control characters"]),
+        (["--output", "out\n"], ["--output", "control characters"]),
         (["--coutn", "7"], ["--coutn", "--help"]),
         (["names.txt"], ["names.txt", "--help"]),
         (["--count"], ["--count", "--help"]),
@@ -389,6 +392,23 @@ def test_an_order_that_is_too_high_for_the_names(capsys: pytest.CaptureFixture[s
 
 def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot be written" in refusal(capsys, "--names", NAMES, "--output", "/dev/null/x")
+
+
+def test_a_disk_without_room(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """More names than any disk holds are refused before anything is fitted."""
+    line = refusal(capsys, "--names", NAMES, "--output", tmp_path, "--count", 2**60)
+    assert "of room left, and 1,152,921,504,606,846,976 names need some 16.3 EB" in line
+    assert not list(tmp_path.glob("models/*/*"))
+
+
+def test_a_data_set_of_a_newer_version(capsys: pytest.CaptureFixture[str], tmp_path: Path, names: Corpus) -> None:
+    """It is found before a model is fitted, also where the model is gone."""
+    preset = chosen_preset(names, "kneser-ney", "default", None, None)
+    model = find_model(names, "kneser-ney", preset, 0.2, str(tmp_path))
+    folder = dataset_folder(tmp_path, model.path.name, 42)
+    folder.mkdir(parents=True)
+    (folder / "_manifest.json").write_text('{"format_version": 2}')
+    assert "Upgrade namegen" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
 
 
 def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,113 @@
+"""What it costs that nothing is lost: flushes, renames, checksums and the journal, of a job and of a look at its files.
+
+    python benchmarks/durability.py OUTPUT_FOLDER [--count 20000000] [--workers 2] [--repeats 5]
+
+OUTPUT_FOLDER is one that a job has made a model in. The same data set is written as the job writes it, and without
+flushing, renaming or hashing anything, in turns; then `verify` looks at it, in turns with plain code that reads and
+hashes its files one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from namegen import dataset, verify
+from namegen.dataset import dataset_folder, write_dataset
+from namegen.dataset_check import Source
+from namegen.model_folder import ModelFolder, read_model_manifest
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """The wall time of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def spread(values: list[float], unit: str = "") -> str:
+    """Median (smallest to largest)."""
+    return f"{statistics.median(values):.2f}{unit} ({min(values):.2f} to {max(values):.2f})"
+
+
+def carelessly(work: Callable[[], object]) -> float:
+    """The time of `work` where nothing is flushed, renamed or hashed, and no journal is kept."""
+
+    def write(path: Path, write: Callable[[Path], Any]) -> None:
+        write(path)
+
+    with (
+        patch.object(dataset, "write_atomically", write),
+        patch.object(dataset, "sha256_of", lambda path: "0" * 64),
+        patch.object(dataset.Journal, "add", lambda self, part: None),
+    ):
+        return seconds(work)
+
+
+def hash_all(folder: Path) -> None:
+    """Reads and hashes the parts, one after the other."""
+    for path in sorted(folder.glob("*.parquet")):
+        with path.open("rb") as file:
+            hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main() -> None:
+    """Runs everything in turns, and prints medians with their spread."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--count", type=int, default=20_000_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+
+    path = next(iter(sorted((given.output / "models").glob("*-*"))))
+    manifest = read_model_manifest(path)
+    if not manifest:
+        raise SystemExit(f"{path} has no model in it")
+    model = ModelFolder(path, manifest.configuration)
+    automaton = model.load()
+    assert automaton
+    rows = Source(model, automaton, model.names(), 42).rows
+    rows(0, 1000)  # once, to load the compiled code
+    root = Path(tempfile.mkdtemp(dir=given.output))
+    (root / "models").symlink_to(path.parent.absolute(), target_is_directory=True)
+    folder = dataset_folder(root, path.name, 42)
+
+    def write() -> None:
+        write_dataset(folder, given.count, automaton.stream(42), rows, model.configuration, given.workers)
+
+    times: dict[str, list[float]] = {"as it is": [], "carelessly": [], "verify": [], "deep": [], "hash": []}
+    try:
+        for _ in range(given.repeats):
+            times["carelessly"].append(carelessly(write))
+            shutil.rmtree(folder)
+            times["as it is"].append(seconds(write))
+            size = sum(file.stat().st_size for file in folder.glob("*.parquet"))
+            times["hash"].append(seconds(lambda: hash_all(folder)))
+            times["verify"].append(seconds(lambda: verify(folder)))
+            times["deep"].append(seconds(lambda: verify(folder, deep=True)))
+            assert verify(folder) == []
+            shutil.rmtree(folder)
+    finally:
+        shutil.rmtree(root)
+
+    print(f"{path.name}, {given.count:,} names, {given.workers} workers, {size / 1e6:,.0f} MB; {given.repeats} times")
+    for what, values in times.items():
+        print(f"{what}: {spread(values)} s")
+    pairs = zip(times["as it is"], times["carelessly"], strict=True)
+    print(f"durability: {spread([100 * (one / other - 1) for one, other in pairs], ' %')} more time")
+    for what in ("verify", "deep"):
+        pairs = zip(times["hash"], times[what], strict=True)
+        print(f"{what}: {spread([one / other for one, other in pairs])} times the speed of reading and hashing")
+
+
+if __name__ == "__main__":
+    main()
