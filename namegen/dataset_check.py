@@ -251,19 +251,20 @@ def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None
     try:
         with open_regular(path) as file:
             parquet = pq.ParquetFile(file)
-            schema, groups = source.rows(part.first, 0).schema, parquet.metadata.num_row_groups
-            sizes = [parquet.metadata.row_group(group).num_rows for group in range(groups)]
-            unpacked = sum(parquet.metadata.row_group(group).total_byte_size for group in range(groups))
+            metadata = parquet.metadata
+            groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+            sizes, unpacked = [group.num_rows for group in groups], sum(group.total_byte_size for group in groups)
             if sum(sizes) != part.rows or min(sizes) < 1 or unpacked > LARGEST_ROW * part.rows + 2**20:
                 return f"has {sum(sizes):,} rows of {unpacked:,} bytes, and the manifest says {part.rows:,} rows"
-            if not parquet.schema_arrow.equals(schema):
-                return f"has the columns {parquet.schema_arrow.names}, and not {schema.names}, or of other types"
             starts = list(accumulate(sizes, initial=part.first))
-            for group in range(groups) if deep else [int(part.sha256[:8], 16) % groups]:
+            for group in range(len(groups)) if deep else [int(part.sha256[:8], 16) % len(groups)]:
                 size = sizes[group] if deep else min(SAMPLE, sizes[group])
+                drawn = source.rows(starts[group], size)
+                if not parquet.schema_arrow.equals(drawn.schema):
+                    return f"has not the columns of a data set, but {parquet.schema_arrow.names}, or of other types"
                 batch = next(parquet.iter_batches(size, row_groups=[group]))
-                own, drawn = pa.Table.from_batches([batch]), source.rows(starts[group], size)
-                if not own.replace_schema_metadata().equals(drawn):
+                own = pa.Table.from_batches([batch]).replace_schema_metadata()
+                if not own.equals(drawn):
                     pairs = zip(own.to_pylist(), drawn.to_pylist(), strict=True)
                     row, wanted = next((one, other) for one, other in pairs if one != other)
                     return f"has the row {row}, where the model draws {wanted}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -150,6 +152,32 @@ def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: p
     (problem,) = verify(folder, deep=True)
     assert "has the row {'index': 350," in problem
     assert verify(folder, deep=True, repair=True) == []
+    assert tree(output) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda table: table.drop_columns("is_novel"), "has not the columns of a data set"),
+        (lambda table: table.set_column(0, "index", table["index"].cast("int32")), "has not the columns"),
+        (lambda table: table.slice(0, 199), "has 199 rows"),
+        (lambda table: table.slice(0, 0), "has 0 rows"),
+        (lambda table: table.slice(1).take([*range(199), 0]), "has the row {'index': 201,"),
+        (None, "cannot be read as Parquet"),
+    ],
+)
+def test_parts_that_are_no_parts(output: Path, change: Callable[[pa.Table], pa.Table] | None, word: str) -> None:
+    """Other columns, types, rows or formats, each with a checksum that fits."""
+    before = tree(output)
+    folder, part = names_of(output), "part-000001.parquet"
+    if change:
+        pq.write_table(change(pq.read_table(folder / part)), folder / part)
+    else:
+        (folder / part).write_bytes(b"PAR1 and more PAR1")
+    vouch_for(folder, part)
+    (problem,) = verify(folder)
+    assert word in problem
+    assert verify(folder, repair=True) == []
     assert tree(output) == before
 
 
