@@ -104,7 +104,8 @@ def generate(
     automaton = folder.load()
     if automaton:
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
-        folder.checkpoint.remove()  # a job that died right behind its last file leaves one
+        with alone_in(folder.path):  # which removes what a job that died at its end, or a repair, has left
+            folder.checkpoint.remove()
     else:
         automaton = make_model(
             folder, corpus, parts, model, chosen, device, {"names": str(Path(names).absolute()), "preset": preset}
@@ -295,6 +296,7 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_b
     except NamegenError as error:
         fail(str(error))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end takes a moment, and has nothing left to interrupt
         print("generate.py: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     except Terminated:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from io import TextIOWrapper
 
 from namegen.errors import printable
 from namegen.verification import verify
@@ -39,6 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--model", metavar="FOLDER", help="the model of a data set that lies apart from it")
     command.add_argument("--quiet", action="store_true", help="say only what is wrong")
     given = parser.parse_args(argv)
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks
 
     def log(line: str) -> None:
         if not given.quiet:

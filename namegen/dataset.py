@@ -17,6 +17,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -107,25 +108,25 @@ class Journal:
 
     def read(self) -> dict[str, Part]:
         """The parts by their files' names; of several lines for one part the last."""
-        parts = {}
-        try:
-            with open_regular(self._path) as file:
-                for line in iter(partial(file.readline, 4096), b""):  # none is longer, and memory is bounded
-                    try:
-                        entry = _Entry.model_validate_json(line)
-                    except ValidationError:
-                        continue
+        parts: dict[str, Part] = {}
+        if self._path.is_symlink() or not self._path.is_file():
+            return parts
+        with open_regular(self._path) as file:
+            for line in iter(partial(file.readline, 4096), b""):  # none is longer, and memory is bounded
+                with suppress(ValidationError):
+                    entry = _Entry.model_validate_json(line)
                     if entry.stream == self._stream:
                         parts[entry.part.file] = entry.part
-        except FileNotFoundError:
-            pass
         return parts
 
     def add(self, part: Part) -> None:
         """Appends a line, behind the end of whatever half a line was left there."""
         line = f"\n{_Entry(stream=self._stream, part=part).model_dump_json()}\n".encode()
-        with self._lock, self._path.open("ab") as file:
-            file.write(line)
+        with self._lock:
+            if self._path.is_symlink() or not self._path.is_file():
+                self.remove()  # a link, say, to what is not ours to write to
+            with self._path.open("ab") as file:
+                file.write(line)
 
     def remove(self) -> None:
         """Removes it, if it is there."""
@@ -213,10 +214,14 @@ def write_dataset(
         on_part: called with the rows of each part that is there, in order.
 
     Raises:
-        ArtifactError: where the manifest is damaged, of another stream, or of a newer format.
+        ArtifactError: where the manifest is damaged, of another stream, or of a newer format, or a folder is in a
+            part's way.
     """
     make_folder(folder)
     manifest = read_dataset_manifest(folder, stream)
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and (path.name in {MANIFEST, JOURNAL} or number_of(path.name) is not None):
+            raise ArtifactError("is a folder where a file of the data set belongs", str(path), "Move it elsewhere")
     journal = Journal(folder, stream)
     vouched, finished = {part.file: part for part in manifest.parts} if manifest else {}, journal.read()
     count = max(count, manifest.rows if manifest else 0)  # what was asked for before stays

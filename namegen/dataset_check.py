@@ -7,16 +7,14 @@ repair puts them aside, where no reader takes them for a part, unless they are c
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -25,16 +23,17 @@ from namegen.automaton import Automaton
 from namegen.dataset import JOURNAL, MANIFEST, DatasetManifest, Journal, Part, number_of, part_name, write_dataset
 from namegen.device import cores
 from namegen.errors import ArtifactError, NamegenError
-from namegen.locking import LOCK, alone_in, check_nobody_in
+from namegen.locking import LOCK, alone_in
 from namegen.model_folder import ModelFolder, model_name, read_model_manifest
-from namegen.storage import open_regular, parse_manifest, sha256_of
+from namegen.output_folder import check_room
+from namegen.storage import absolute, open_regular, parse_manifest, sha256_of, temporaries
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLE = 4096  # rows of each part that are compared with what the automaton draws, unless all are
 LARGEST_ROW = 1024  # bytes, and more than any has: a part that claims more is not unpacked
-SEED = re.compile(r"seed=([0-9]{1,20})")
+SEED = re.compile(r"seed=(0|[1-9][0-9]{0,19})")
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class Findings:
     Args:
         manifest: what is left of it.
         is_whole: whether it is as it was written, and of this data set.
-        source: None where its model is not there.
-        good: the parts that can be kept.
+        source: where its rows come from, or else why that cannot be told.
+        good: the parts that can be kept, those that a job which died had added among them.
         wrong: files with the right checksum and the wrong rows.
         strays: what a reader could take for a part.
     """
@@ -70,15 +69,15 @@ class Findings:
     manifest: DatasetManifest | None = None
     is_whole: bool = False
     source: Source | None = None
-    good: list[Part] = field(default_factory=list)
+    unsourced: NamegenError | None = None
+    good: dict[str, Part] = field(default_factory=dict)
     wrong: list[Path] = field(default_factory=list)
     strays: list[Path] = field(default_factory=list)
 
 
 def is_dataset(folder: Path, files: Collection[str]) -> bool:
     """Whether a folder with these files is meant to be a data set's."""
-    is_ours = any(name in {MANIFEST, JOURNAL} or number_of(name) is not None for name in files)
-    return is_ours or SEED.fullmatch(folder.absolute().name) is not None
+    return MANIFEST in files or JOURNAL in files or absolute(folder).name.startswith("seed=")
 
 
 class DatasetCheck:
@@ -90,7 +89,7 @@ class DatasetCheck:
     """
 
     def __init__(self, path: Path, deep: bool = False, model: Path | None = None) -> None:  # noqa: FBT001, FBT002
-        self.path, self.deep, self.model = path, deep, model
+        self.path, self.deep, self.model, self.place = path, deep, model, absolute(path)
         self.remedy = f"Mend it with namegen verify --repair {path}"
         self.summary = ""
 
@@ -98,10 +97,9 @@ class DatasetCheck:
         """What is wrong with it.
 
         Raises:
-            ArtifactError: where a job is at work in it, or its format is newer.
+            ArtifactError: where its format is newer.
         """
-        with check_nobody_in(self.path):
-            found = self._look()
+        found = self._look()
         if found.manifest:
             compared = "every row" if self.deep else f"up to {SAMPLE:,} rows of each"
             parts = f"{len(found.manifest.parts):,} part{'s' * (len(found.manifest.parts) > 1)}"
@@ -118,16 +116,18 @@ class DatasetCheck:
             found = self._look()
             source = found.source
             if not source:
-                raise found.faults[-1]
-            stream, rows = source.automaton.stream(source.seed), self._rows(found)
+                assert found.unsourced
+                raise found.unsourced
+            stream, rows = source.automaton.stream(source.seed), self._rows(found, log)
+            check_room(self.path, rows, source.known.to_pylist())
             if not found.is_whole:
                 journal = Journal(self.path, stream)
-                for part in found.good:
+                for part in found.good.values():
                     journal.add(part)
                 (self.path / MANIFEST).unlink(missing_ok=True)
             for file in found.wrong:
                 file.unlink()
-            own = {part.sha256 for part in (*found.good, *(found.manifest.parts if found.manifest else ()))}
+            own = {part.sha256 for part in (*found.good.values(), *(found.manifest.parts if found.manifest else ()))}
             for stray in found.strays:
                 _put_aside(stray, own, log)
             configuration = source.model.configuration
@@ -137,20 +137,17 @@ class DatasetCheck:
     def _look(self) -> Findings:
         found = Findings()
         self._read_manifest(found)
-        self._find_source(found)
-        if found.manifest:
-            parts = found.manifest.parts
-        elif found.source:
-            stream = found.source.automaton.stream(found.source.seed)
-            parts = tuple(Journal(self.path, stream).read().values())
-        else:
-            parts = ()
+        self._compare_with_source(found)
+        vouched = {part.file: part for part in found.manifest.parts} if found.manifest else {}
+        stream = found.source.automaton.stream(found.source.seed) if found.source else {}
+        added = Journal(self.path, stream).read()
         with ThreadPoolExecutor(cores()) as pool:
-            for part, fault in zip(parts, pool.map(partial(self._look_at, found=found), parts), strict=True):
-                if not fault:
-                    found.good.append(part)
-                elif found.is_whole:
-                    found.faults.append(fault)
+            looks = {name: pool.submit(self._look_at, part, found) for name, part in vouched.items()}
+            looks_at_added = {name: pool.submit(self._look_at, part, found) for name, part in added.items()}
+        for parts, faults in ((vouched, looks), (added, looks_at_added)):
+            found.good |= {name: parts[name] for name, look in faults.items() if not look.result()}
+        if found.is_whole:
+            found.faults += filter(None, (look.result() for name, look in looks.items() if name not in found.good))
         self._find_strays(found)
         return found
 
@@ -174,34 +171,48 @@ class DatasetCheck:
         except ValidationError as error:
             found.faults.append(self._fault(MANIFEST, f"is not a manifest ({error.errors()[0]['msg']})"))
 
-    def _find_source(self, found: Findings) -> None:
-        """The folder's own place says which model and seed it is of; where it has none, its manifest does."""
-        place, manifest = self.path.absolute(), found.manifest if found.is_whole else None
-        by_place, by_name = SEED.fullmatch(place.name), place.parent.name.startswith("model=")
-        seed = int(by_place[1]) if by_place else manifest and manifest.stream.get("seed")
-        name = place.parent.name.removeprefix("model=") if by_name else manifest and model_name(manifest.configuration)
-        folder = self.model or (place.parents[2] / "models" / str(name) if by_place and by_name else None)
-        if not folder or not isinstance(seed, int):
-            found.faults.append(
-                ArtifactError("lies apart from its model", str(self.path), "Name the model with --model")
-            )
-            return
+    def _compare_with_source(self, found: Findings) -> None:
+        manifest = found.manifest if found.is_whole else None
         try:
-            own = read_model_manifest(folder)
-            if not own:
-                what = f"cannot be compared with its model, which is not in {folder}"
-                raise ArtifactError(what, str(self.path), "Run the job again, or name the model with --model")
-            model = ModelFolder(folder, own.configuration)
-            automaton = model.load()
-            assert automaton
-            found.source = Source(model, automaton, model.names(), seed)
+            found.source = source = self._source(manifest)
         except NamegenError as error:
+            found.unsourced = error
             found.faults.append(error)
             return
-        expected = automaton.stream(seed), own.configuration, own.model
-        if manifest and (manifest.stream, manifest.configuration, name) != expected:
-            found.faults.append(self._fault(MANIFEST, f"is not that of seed {seed} of the model {own.model}"))
+        expected = source.automaton.stream(source.seed), source.model.configuration
+        if manifest and (manifest.stream, manifest.configuration) != expected:
+            what = f"is not that of seed {source.seed} of the model {source.model.path.name}"
+            found.faults.append(self._fault(MANIFEST, what))
             found.is_whole = False
+
+    def _source(self, manifest: DatasetManifest | None) -> Source:
+        """The folder's own place says which model and seed it is of; where it has none, its manifest does.
+
+        Raises:
+            NamegenError: where the model is not there, not sound, or not that of these names.
+        """
+        by_place = SEED.fullmatch(self.place.name)
+        if self.place.name.startswith("seed=") and not (by_place and int(by_place[1]) < 2**64):
+            remedy = "Call it seed= and a number below 2^64, without zeros in front"
+            raise ArtifactError("is no folder of a seed", str(self.path), remedy)
+        seed = int(by_place[1]) if by_place else manifest and manifest.stream.get("seed")
+        name = manifest and model_name(manifest.configuration)
+        if self.place.parent.name.startswith("model="):
+            name = self.place.parent.name.removeprefix("model=")
+        folder = self.model or (by_place and name and self.place.parent.parent.parent / "models" / name)
+        if not folder or not isinstance(seed, int):
+            raise ArtifactError("lies apart from its model", str(self.path), "Name the model with --model")
+        own = read_model_manifest(folder)
+        automaton = ModelFolder(folder, own.configuration).load() if own else None
+        if not own or not automaton:
+            what = f"cannot be compared with its model, which is not in {folder}"
+            raise ArtifactError(what, str(self.path), "Run the job again, or name the model with --model")
+        if name not in {None, own.model} or (manifest and manifest.stream.get("automaton_sha256") != automaton.sha256):
+            # no damage, but names that were drawn from another model: not ours to replace
+            remedy = "Name its own with --model, or move the folder elsewhere and run the job again"
+            raise ArtifactError(f"holds no names of {folder}", str(self.path), remedy)
+        model = ModelFolder(folder, own.configuration)
+        return Source(model, automaton, model.names(), seed)
 
     def _look_at(self, part: Part, found: Findings) -> NamegenError | None:
         path = self.path / part.file
@@ -217,27 +228,41 @@ class DatasetCheck:
 
     def _find_strays(self, found: Findings) -> None:
         listed = {part.file for part in found.manifest.parts} if found.manifest else None
+        left = {path.name for path in temporaries(self.path)} | {JOURNAL}
         for path in sorted(self.path.iterdir()):
             name = path.name
-            if name in {MANIFEST, LOCK} or (name in listed if listed is not None else number_of(name) is not None):
+            if name in {MANIFEST, LOCK} or name in found.good or (listed and name in listed):
                 continue
-            if name == JOURNAL or (name.startswith(".") and name.endswith(".tmp")):
+            if name in left:
                 if found.manifest:  # else the data set is known to be unfinished
-                    found.faults.append(self._fault(name, "was left by a job that died"))
+                    what = "was left by a job that died: run it again, with its --count"
+                    found.faults.append(self._fault(name, what))
+            elif path.is_dir():
+                if not name.startswith((".", "_")) or any(path.rglob("*.parquet")):
+                    what = "is a folder in a data set, which has none"
+                    found.faults.append(ArtifactError(what, str(path), "Move it elsewhere"))
             elif not name.startswith((".", "_")) or name.endswith(".parquet"):
-                found.faults.append(ArtifactError("is none of the data set's parts", str(path), "Remove it"))
+                if listed is None and number_of(name) is not None:
+                    continue  # without a manifest it may be a part
+                what = "is none of the data set's parts"
+                found.faults.append(ArtifactError(what, str(path), "Move it elsewhere, or remove it"))
                 found.strays.append(path)
 
-    def _rows(self, found: Findings) -> int:
-        """How many rows it had: by its manifest, or by its last part."""
-        if found.manifest and found.is_whole:
-            return found.manifest.rows
+    def _rows(self, found: Findings, log: Callable[[str], None]) -> int:
+        """How many rows it had: by its manifest, by the parts that a job had added to it, or by its last part."""
         numbers = [number for path in self.path.iterdir() if (number := number_of(path.name)) is not None]
-        if numbers:
-            last = max(numbers)
-            own = next((part.rows for part in found.good if part.file == part_name(last)), None)
-            if rows := own or _rows_by_footer(self.path / part_name(last), last * dataset.PART_ROWS):
-                return last * dataset.PART_ROWS + rows
+        covered = 0
+        while covered % dataset.PART_ROWS == 0 and (part := found.good.get(part_name(covered // dataset.PART_ROWS))):
+            covered += part.rows
+        if found.manifest and found.is_whole:
+            return max(found.manifest.rows, covered)
+        if numbers and found.source:
+            last, stream = max(numbers), found.source.automaton.stream(found.source.seed)
+            own = found.good.get(part_name(last))
+            if rows := own.rows if own else _rows_by_footer(self.path / part_name(last), last, stream):
+                rows += last * dataset.PART_ROWS
+                log(f"{self.path}: {rows:,} rows, by its last part; run its job, with its --count, if it had more")
+                return rows
         if found.manifest:
             return found.manifest.rows
         raise ArtifactError("nothing says how many rows it had", str(self.path), "Run its job again, with its --count")
@@ -273,26 +298,26 @@ def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None
     return None
 
 
-def _rows_by_footer(path: Path, first: int) -> int | None:
-    """The rows of a part by what stands in the file, if it is the part that its name says."""
+def _rows_by_footer(path: Path, number: int, stream: dict[str, Any]) -> int | None:
+    """The rows of a part by what stands in the file, if it says that it is this part of this stream."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with suppress(OSError, pa.ArrowException, ValueError, LookupError, TypeError), open_regular(path) as file:
-        metadata = pq.ParquetFile(file).metadata
-        if json.loads(metadata.metadata[b"namegen"])["first"] == first and 0 < metadata.num_rows <= dataset.PART_ROWS:
+    with suppress(OSError, pa.ArrowException, ValueError, LookupError, TypeError, RecursionError):
+        with open_regular(path) as file:
+            metadata = pq.ParquetFile(file).metadata
+        identity = {**stream, "first": number * dataset.PART_ROWS}
+        if json.loads(metadata.metadata[b"namegen"]) == identity and 0 < metadata.num_rows <= dataset.PART_ROWS:
             return int(metadata.num_rows)
     return None
 
 
 def _put_aside(stray: Path, own: Collection[str], log: Callable[[str], None]) -> None:
     """Removes a copy of a part, and gives another file a name that no reader of the folder takes for a part."""
-    if not stray.is_file():
-        return  # a folder, say: what is in it may be of use to somebody
-    if stray.suffix == ".parquet" and sha256_of(stray) in own:
+    if stray.is_file() and stray.suffix == ".parquet" and sha256_of(stray) in own:
         stray.unlink()
         return
-    aside = stray.with_name(f"_{stray.name}.aside")
-    if not aside.exists():
-        os.rename(stray, aside)  # noqa: PTH104 - unlike Path.replace it overwrites nothing on Windows
-        log(f"{stray} is now {aside.name}")
+    names = (stray.with_name(f"_{stray.name}.aside{number or ''}") for number in count())
+    aside = next(name for name in names if not name.exists() and not name.is_symlink())
+    stray.rename(aside)
+    log(f"{stray} is now {aside.name}")

@@ -12,13 +12,13 @@ and is run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from namegen.errors import ArtifactError, OutputError
-from namegen.storage import make_folder
+from namegen.errors import OutputError
+from namegen.storage import make_folder, temporaries
 
 LOCK = ".lock"
 
@@ -44,27 +44,21 @@ def alone_in(folder: Path, log: Callable[[str], None] = lambda line: None) -> It
     except NotImplementedError:
         raise OutputError("is on a file system without locks", str(folder), "Name another with --output") from None
     try:
-        for left in folder.glob(".*.tmp"):  # as `storage.write_atomically` names them
-            if not left.is_dir():
-                left.unlink(missing_ok=True)
+        for left in temporaries(folder):
+            left.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
 
 
-@contextmanager
-def check_nobody_in(folder: Path) -> Iterator[None]:
-    """Keeps jobs out of `folder` for a while, and writes nothing in it, so that it can be one that is only read.
-
-    Raises:
-        ArtifactError: where a job is at work in it.
-    """
-    with ExitStack() as stack:
-        if (folder / LOCK).exists():  # else no job was ever here
-            try:
-                stack.enter_context(FileLock(folder / LOCK, timeout=0))
-            except Timeout:
-                raise ArtifactError("a job is at work in it", str(folder), "Verify it when the job has ended") from None
-            except (OSError, NotImplementedError):
-                pass  # not ours to lock
-        yield
+def is_at_work(folder: Path) -> bool:
+    """Whether a job is in `folder`. Writes nothing there, so that it can be one that is only read."""
+    if not (folder / LOCK).exists():  # no job was ever here
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=1):  # another look takes no time
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False  # not ours to lock

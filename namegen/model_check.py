@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from namegen.corpus import Corpus, corpus_of, read_corpus
 from namegen.dataset import MANIFEST as DATASET_MANIFEST
 from namegen.dataset import DatasetManifest
 from namegen.errors import ArtifactError, NamegenError
-from namegen.locking import alone_in, check_nobody_in
+from namegen.locking import alone_in
 from namegen.model_folder import (
     AUTOMATON,
     FILES,
@@ -24,14 +25,18 @@ from namegen.model_folder import (
     read_model_manifest,
     remedy_for,
 )
-from namegen.storage import Manifest, parse_manifest, sha256_of
+from namegen.storage import Manifest, absolute, parse_manifest, sha256_of, temporaries
 
 M = TypeVar("M", bound=Manifest)
 
 
+NAME = re.compile(r"[a-z-]+-[0-9a-f]{12}")
+MOST_UNVOUCHED = 2**22  # names, of a file whose checksum is not known
+
+
 def is_model(folder: Path, files: Collection[str]) -> bool:
     """Whether a folder with these files is meant to be a model's."""
-    return MANIFEST in files or AUTOMATON in files or folder.parent.name == "models"
+    return AUTOMATON in files or NAME.fullmatch(absolute(folder).name) is not None
 
 
 class ModelCheck:
@@ -39,28 +44,28 @@ class ModelCheck:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.summary = ""
+        self.place = absolute(path)
+        self.summary = f"a model, {len(FILES)} files as its manifest has them"
 
     def faults(self) -> list[NamegenError]:
         """What is wrong with the folder.
 
         Raises:
-            ArtifactError: where a job is at work in it, or what is wrong leaves nothing else to be looked at.
+            ArtifactError: where what is wrong leaves nothing else to be looked at.
         """
-        with check_nobody_in(self.path):
-            manifest = read_model_manifest(self.path)
-            if not manifest:
-                raise ArtifactError("has no manifest: it is unfinished", str(self.path), "Run its job again")
-            faults: list[NamegenError] = []
-            if self.path.parent.name == "models" and self.path.name != manifest.model:
-                faults.append(self._fault(MANIFEST, f"is of {manifest.model}, and not in the folder of that name"))
-            faults += filter(None, (self._look_at(name, manifest) for name in sorted(FILES)))
-            if not faults and automata.load(self.path).sha256 != manifest.automaton_sha256:
-                faults.append(self._fault(AUTOMATON, "is not the automaton that the manifest has"))
-            if not faults and self._names_of(manifest.configuration) is None:
-                faults.append(self._fault("names.parquet", "has not the names that the model is of"))
-            self.summary = f"a model, {len(FILES)} files as its manifest has them"
-            return faults
+        manifest = read_model_manifest(self.path)
+        if not manifest:
+            raise ArtifactError("has no manifest: it is unfinished", str(self.path), "Run its job again")
+        faults: list[NamegenError] = []
+        if self.place.parent.name == "models" and self.place.name != manifest.model:
+            faults.append(self._fault(MANIFEST, f"is of {manifest.model}, and not in the folder of that name"))
+        faults += filter(None, (self._look_at(name, manifest) for name in sorted(FILES)))
+        if not faults and automata.load(self.path).sha256 != manifest.automaton_sha256:
+            faults.append(self._fault(AUTOMATON, "is not the automaton that the manifest has"))
+        if not faults and self._names_of(manifest.configuration, None) is None:
+            faults.append(self._fault("names.parquet", "has not the names that the model is of"))
+        left = [*temporaries(self.path), *filter(Path.exists, [ModelFolder(self.path, {}).checkpoint.path])]
+        return faults + [self._fault(file.name, "was left by a job that died") for file in left]
 
     def repair(self, log: Callable[[str], None]) -> None:
         """Fits the model again, and writes its folder anew.
@@ -68,21 +73,25 @@ class ModelCheck:
         Raises:
             ArtifactError: where what is left does not say how, or another model comes of it; then nothing is written.
         """
-        with alone_in(self.path, log):
+        with alone_in(self.path, log):  # which removes what is half-written
             manifest, is_whole = _parsed(self.path / MANIFEST, ModelManifest)
-            drawn = self.path.parents[1] / "names" / f"model={self.path.name}"
+            if manifest and is_whole:
+                ModelFolder(self.path, {}).checkpoint.remove()
+                if not self._faults_now():
+                    return
+            drawn = self.place.parent.parent / "names" / f"model={self.place.name}"
             datasets = [_parsed(file, DatasetManifest) for file in sorted(drawn.glob(f"*/{DATASET_MANIFEST}"))]
             found = [manifest, *(manifest_of for manifest_of, _ in datasets)]
             # a model's name is a hash of its configuration, so that the right one can be told wherever it is found
             fitting = (
-                each.configuration for each in found if each and model_name(each.configuration) == self.path.name
+                each.configuration for each in found if each and model_name(each.configuration) == self.place.name
             )
             configuration = next(fitting, None)
             if configuration is None:
                 what = "has lost its settings with its manifest"
-                raise ArtifactError(what, str(self.path), "Run its job again, which makes it anew")
+                raise ArtifactError(what, str(self.path), "Remove the folder and run its job again")
             notes = manifest.written.notes if manifest else {}
-            corpus = self._names_of(configuration) or _corpus_at(notes.get("names"), configuration)
+            corpus = self._names_of(configuration, MOST_UNVOUCHED) or _corpus_at(notes.get("names"), configuration)
             if corpus is None:
                 remedy = f"Remove {self.path} and run its job again"
                 raise ArtifactError("are not the model's, and no others are", str(self.path / "names.parquet"), remedy)
@@ -93,6 +102,12 @@ class ModelCheck:
             from namegen.making import make_again  # with polars and torch slow to import
 
             make_again(ModelFolder(self.path, configuration), corpus, expected, notes, log)
+
+    def _faults_now(self) -> list[NamegenError]:
+        try:
+            return self.faults()
+        except ArtifactError as error:
+            return [error]
 
     def _look_at(self, name: str, manifest: ModelManifest) -> NamegenError | None:
         try:
@@ -105,10 +120,10 @@ class ModelCheck:
     def _fault(self, name: str, what: str) -> ArtifactError:
         return ArtifactError(what, str(self.path / name), remedy_for(self.path))
 
-    def _names_of(self, configuration: dict[str, Any]) -> Corpus | None:
+    def _names_of(self, configuration: dict[str, Any], most: int | None) -> Corpus | None:
         """The names that the folder holds, if they are those that the model is of."""
         try:
-            corpus = corpus_of(ModelFolder(self.path, configuration).names().to_pylist())
+            corpus = corpus_of(ModelFolder(self.path, configuration).names(most).to_pylist())
         except NamegenError:
             return None
         return corpus if corpus.sha256 == configuration.get("names_sha256") else None

@@ -95,8 +95,11 @@ class ModelFolder:
 
         return pl.read_parquet((self.path / f"{name}.parquet").read_bytes())
 
-    def names(self) -> pa.StringArray:
+    def names(self, most: int | None = None) -> pa.StringArray:
         """The names that the model is of, held-out ones included, in the order of their file.
+
+        Args:
+            most: how many there may be, where nothing vouches for the file: a small one can unpack to very many.
 
         Raises:
             ArtifactError: where they cannot be read.
@@ -107,7 +110,10 @@ class ModelFolder:
         path = self.path / "names.parquet"
         try:
             with open_regular(path) as file:
-                column = pq.ParquetFile(file).read(columns=["name"])["name"]
+                parquet = pq.ParquetFile(file)
+                if most is not None and parquet.metadata.num_rows > most:
+                    raise ArtifactError(f"has more than {most:,} names", str(path), remedy_for(self.path))
+                column = parquet.read(columns=["name"])["name"]
                 return pa.chunked_array(column.cast(pa.string())).combine_chunks()
         except (OSError, LookupError, pa.ArrowException) as error:
             raise ArtifactError(f"cannot be read ({error})", str(path), remedy_for(self.path)) from error
@@ -115,7 +121,7 @@ class ModelFolder:
     @property
     def checkpoint(self) -> Checkpoint:
         """Where an interrupted training of this model goes on from."""
-        return Checkpoint(self.path / "checkpoint.safetensors", self.path.name)
+        return Checkpoint(self.path / "checkpoint.safetensors", model_name(self.configuration))
 
     def save(
         self,
@@ -136,7 +142,7 @@ class ModelFolder:
         for name, frame in tables.items():
             write_atomically(self.path / f"{name}.parquet", partial(write_frame, frame=frame))
         manifest = ModelManifest(
-            model=self.path.name,
+            model=model_name(self.configuration),
             configuration=self.configuration,
             automaton_sha256=automaton.sha256,
             files={name: sha256_of(self.path / name) for name in sorted(FILES)},

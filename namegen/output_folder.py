@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from namegen.errors import OutputError
 from namegen.locking import alone_in
+from namegen.storage import temporary_beside
 
 ELSEWHERE = "Name another folder with --output"
 # A rename that is a copy and a deletion shows readers a file in the middle, and may leave two. So do those of file
@@ -26,7 +27,7 @@ def check_writable(folder: Path) -> None:
     """
     try:
         with alone_in(folder):  # whose beginning removes what a job that died here left
-            new, old = (folder / f".{uuid.uuid4().hex}.tmp" for _ in range(2))
+            new, old = (temporary_beside(folder / "probe") for _ in range(2))
             try:
                 new.write_bytes(b"new")
                 old.touch()
@@ -54,7 +55,10 @@ def check_room(folder: Path, count: int, names: Sequence[str]) -> None:
     Raises:
         OutputError: where it has not.
     """
-    there = sum(file.stat().st_size for file in folder.glob("part-*.parquet"))
+    there = 0
+    for part in folder.glob("part-*.parquet"):
+        with suppress(FileNotFoundError):  # another job may be removing it
+            there += part.lstat().st_size
     needed = count * (8 + sum(len(name.encode()) for name in names) / len(names)) - there
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free

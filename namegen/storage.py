@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import uuid
 from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FORMAT_VERSION = 1  # of the manifests and of what they describe
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 LARGEST_MANIFEST = 2**30  # bytes: some million parts have a quarter of it; more is no manifest
 
 
@@ -41,7 +43,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     A reader sees the old file or the new one, never a part of either. On any failure the temporary file is removed.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = temporary_beside(path)
     try:
         write(temporary)
         _flush(temporary, os.O_RDWR)
@@ -49,6 +51,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         _flush_folder(path.parent)  # with it the rename itself is durable
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def absolute(path: Path) -> Path:
+    """Where a path leads as it is written, links not followed: what the folders above it are called."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - unlike Path.absolute it takes out what is ".."
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new name for what will be `path`, hidden from readers of the folder."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """The files that `temporary_beside` named: where nobody is at work, those of a process that died."""
+    return sorted(path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name) and not path.is_dir())
 
 
 def write_frame(path: Path, frame: pl.DataFrame, metadata: dict[str, str] | None = None) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from namegen import dataset_check, model_check
 from namegen.errors import ArtifactError, NamegenError, OutputError, printable
+from namegen.locking import is_at_work
+from namegen.storage import absolute
 
 # What finds out, and mends, one folder.
 Check = dataset_check.DatasetCheck | model_check.ModelCheck
@@ -30,28 +32,50 @@ def verify(
         log: called with a line on each model or data set, and on each fault that is being mended.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        return [
-            printable(f"{folder}: there is no such folder. Name one that the job printed, such as outputs/names/...")
-        ]
-    checks = checks_below(folder, deep, Path(model) if model else None)
-    if not checks:
-        return [printable(f"{folder}: holds no model and no data set. Name a folder that the job printed.")]
-    return [str(fault) for check in checks for fault in _see_to(check, log, repair)]
+    try:
+        is_folder = folder.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or has a null character in it
+        is_folder = False
+    if not is_folder:
+        return [str(ArtifactError("there is no such folder", str(folder), "Name one that the job printed"))]
+    checks, faults = checks_below(folder, deep, Path(model) if model else None)
+    if not checks and not faults:
+        return [str(ArtifactError("holds no model and no data set", str(folder), "Name a folder that the job printed"))]
+    return [str(fault) for check in checks for fault in _see_to(check, log, repair)] + list(map(str, faults))
 
 
-def checks_below(folder: Path, deep: bool, model: Path | None) -> list[Check]:  # noqa: FBT001
-    """A check of each model and each data set in a folder and below it, the models first."""
+def checks_below(
+    folder: Path,
+    deep: bool,  # noqa: FBT001
+    model: Path | None,
+) -> tuple[list[Check], list[NamegenError]]:
+    """A check of each model and each data set in a folder and below it, the models first; and what is in neither."""
     models: list[Check] = []
     datasets: list[Check] = []
-    for path, folders, files in os.walk(folder):
+    faults: list[NamegenError] = []
+    seen: set[tuple[int, int]] = set()
+
+    def not_read(error: OSError) -> None:
+        faults.append(ArtifactError(f"cannot be read ({error.strerror})", str(error.filename), "Check its permissions"))
+
+    for name, folders, files in os.walk(folder, onerror=not_read, followlinks=True):
+        path = Path(name)
+        status = path.stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link led back here
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         folders.sort()
-        if model_check.is_model(Path(path), files):
-            models.append(model_check.ModelCheck(Path(path)))
-        elif dataset_check.is_dataset(Path(path), files):
-            datasets.append(dataset_check.DatasetCheck(Path(path), deep, model))
+        if model_check.is_model(path, files):
+            models.append(model_check.ModelCheck(path))
+        elif dataset_check.is_dataset(path, files):
+            datasets.append(dataset_check.DatasetCheck(path, deep, model))
             folders.clear()  # whatever is in it is looked at by the check
-    return models + datasets
+        elif any(part == "names" or part.startswith("model=") for part in absolute(path).parts):
+            what = "is in no data set, and readers of the folders above take it for a part"
+            strays = [path / file for file in sorted(files) if file.endswith(".parquet")]
+            faults += [ArtifactError(what, str(stray), "Move it elsewhere, or remove it") for stray in strays]
+    return models + datasets, faults
 
 
 def _see_to(check: Check, log: Callable[[str], None], repair: bool) -> list[NamegenError]:  # noqa: FBT001
@@ -62,18 +86,23 @@ def _see_to(check: Check, log: Callable[[str], None], repair: bool) -> list[Name
             log(f"to mend: {fault}")
         try:
             check.repair(lambda line: log(printable(line)))
-        except (NamegenError, OSError) as error:
-            remedy = "What could not be mended is still as it was"
-            return [error if isinstance(error, NamegenError) else OutputError(str(error), str(check.path), remedy)]
+        except NamegenError as error:
+            return [error]
+        except OSError as error:
+            return [OutputError(f"could not be mended ({error.strerror})", str(error.filename or check.path))]
         faults = _faults(check)
     log(printable(f"{check.path}: {len(faults)} faults" if faults else f"{check.path}: {check.summary}"))
     return faults
 
 
 def _faults(check: Check) -> list[NamegenError]:
+    busy = ArtifactError("a job is at work in it", str(check.path), "Verify it when the job has ended")
+    if is_at_work(check.path):
+        return [busy]
     try:
-        return check.faults()
+        faults = check.faults()
     except NamegenError as error:
-        return [error]
+        faults = [error]
     except OSError as error:
-        return [ArtifactError(f"cannot be read ({error.strerror})", str(error.filename or check.path))]
+        faults = [ArtifactError(f"cannot be read ({error.strerror})", str(error.filename or check.path))]
+    return [busy] if faults and is_at_work(check.path) else faults  # one may have begun in the meantime

@@ -16,7 +16,9 @@ import pytest
 import tiny
 from conftest import rewrite
 from namegen import dataset, verify
-from namegen.dataset import DatasetManifest, Part
+from namegen.dataset import DatasetManifest, Part, write_dataset
+from namegen.dataset_check import DatasetCheck
+from namegen.errors import ArtifactError
 from namegen.locking import alone_in
 from namegen.model_folder import ModelManifest
 from namegen.storage import read_manifest, sha256_of
@@ -203,6 +205,17 @@ def test_what_is_not_ours_is_put_aside(output: Path) -> None:
     assert (folder / "_SUCCESS").exists()
 
 
+def test_a_second_file_of_the_same_name(output: Path) -> None:
+    """Neither of them is lost, also where it is called what a part is called."""
+    folder = names_of(output)
+    for name in ("notes.txt", "part-000007.parquet"):
+        for number in range(3):
+            (folder / name).write_text(f"{name} {number}")
+            assert verify(folder, repair=True) == []
+        aside = [folder / f"_{name}.aside{suffix}" for suffix in ("", "1", "2")]
+        assert [file.read_text() for file in aside] == [f"{name} {number}" for number in range(3)]
+
+
 def test_links_pipes_and_folders_in_the_way(output: Path, tmp_path: Path) -> None:
     """A link to what is not the part is replaced, what it points to stays; a pipe keeps nobody waiting."""
     before = tree(output)
@@ -213,18 +226,122 @@ def test_links_pipes_and_folders_in_the_way(output: Path, tmp_path: Path) -> Non
     (folder / "part-000000.parquet").symlink_to(outside)
     (folder / "part-000001.parquet").unlink()
     os.mkfifo(folder / "part-000001.parquet")
+    (folder / "_journal.jsonl").symlink_to(outside)
     (place(output).path / "quality.parquet").unlink()
     (place(output).path / "quality.parquet").symlink_to("/dev/zero")
     problems = verify(output)
-    assert len(problems) >= 3
+    assert len(problems) >= 4
     assert sum("it is no regular file" in problem for problem in problems) >= 2
     assert verify(output, repair=True) == []
     assert tree(output) == before
     assert outside.read_bytes() == b"precious"
+    os.mkfifo(folder / "_journal.jsonl")
+    (folder / "part-000000.parquet").unlink()
+    (folder / "part-000009.parquet").symlink_to(tmp_path / "nowhere")
+    job(output)
+    assert tree(output) == before
     (folder / "part-000002.parquet").unlink()
     (folder / "part-000002.parquet").mkdir()
-    (problem,) = verify(folder, repair=True)
-    assert "part-000002.parquet" in problem
+    assert "is a folder where a file of the data set belongs" in verify(folder, repair=True)[0]
+    with pytest.raises(ArtifactError, match="Move it elsewhere"):
+        job(output)
+
+
+def test_what_readers_would_take_for_a_part(output: Path) -> None:
+    """Wherever it lies below `names`, in a link's folder and under another seed's name as well."""
+    names, part = output / "names", names_of(output) / "part-000000.parquet"
+    for place_of in ("", "other", f"model={place(output).path.name}", f"model={place(output).path.name}/seed=1/_old"):
+        file = names / place_of / "copy.parquet"
+        file.parent.mkdir(exist_ok=True)
+        shutil.copyfile(part, file)
+        (problem,) = verify(output)
+        assert str(file if "_old" not in place_of else file.parent) in problem
+        shutil.rmtree(file.parent) if place_of.endswith(("other", "_old")) else file.unlink()
+    names.rename(output / "elsewhere")
+    names.symlink_to("elsewhere", target_is_directory=True)
+    (output / "elsewhere" / "loop").symlink_to(output, target_is_directory=True)
+    assert verify(names) == []
+    part.write_bytes(b"")
+    assert len(verify(names)) == 1
+    names_of(output, 2).rename(names_of(output, 2).with_name("seed=02"))
+    assert sum("is no folder of a seed" in problem for problem in verify(names)) == 1
+
+
+def test_however_the_folder_is_named(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From within, from above, with dots and slashes: sound is sound, and damage is mended."""
+    before = tree(output)
+    model, names = place(output).path, names_of(output)
+    for folder in (output, model, names):
+        monkeypatch.chdir(folder)
+        for way in (".", f"../{folder.name}", f"{folder}/", os.path.relpath(folder.parent) + f"/./{folder.name}"):
+            assert verify(way, repair=True) == [], (folder, way)
+            damaged = [
+                part for part in (model / "quality.parquet", names / "part-000001.parquet") if folder in part.parents
+            ]
+            for file in damaged:
+                file.write_bytes(b"")
+            assert verify(way), (folder, way)
+            assert verify(way, repair=True) == [], (folder, way)
+            assert tree(output) == before, (folder, way)
+
+
+def test_folders_that_are_no_models(tmp_path: Path, output: Path) -> None:
+    """An output folder below one that is called models, and a folder with some manifest."""
+    shutil.copytree(output, tmp_path / "models" / "run1")
+    (tmp_path / "models" / ".cache").mkdir()
+    (tmp_path / "models" / "manifest.json").write_text("{}")
+    assert verify(tmp_path / "models") == []
+    assert verify(tmp_path / "models" / "run1") == []
+
+
+def test_a_job_that_died_while_it_added(output: Path) -> None:
+    """Verify says so, and nothing else; a repair keeps what was finished, and the job goes on from there."""
+    folder = names_of(output)
+    source = DatasetCheck(folder)._source(None)
+
+    def dies(first: int, rows: int) -> pa.Table:
+        if first == 7 * PART:
+            raise KeyboardInterrupt
+        return source.rows(first, rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(folder, 2000, source.automaton.stream(1), dies, source.model.configuration)
+    (problem,) = verify(folder)
+    assert "_journal.jsonl: was left by a job that died: run it again, with its --count" in problem
+    kept = {file: file.stat().st_mtime_ns for file in folder.glob("part-*")}
+    assert len(kept) == 7
+    assert verify(folder, repair=True) == []
+    job(output, count=2000)
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    assert not list(folder.glob("*.aside"))
+
+
+def test_a_count_is_not_taken_from_a_foreign_part(output: Path) -> None:
+    """Without a manifest the last part says how many rows there were, if it says that it is one of these."""
+    before = tree(output)
+    folder = names_of(output)
+    (folder / "_manifest.json").unlink()
+    table = pq.read_table(folder / "part-000000.parquet")
+    for metadata in ({"namegen": '{"first": 200000}'}, {"namegen": "[" * 100_000}, {}):
+        pq.write_table(table.replace_schema_metadata(metadata), folder / "part-001000.parquet")
+        assert any("nothing says how many rows" in problem for problem in verify(folder, repair=True))
+    (folder / "part-001000.parquet").unlink()
+    lines: list[str] = []
+    assert verify(folder, repair=True, log=lines.append) == []
+    assert any("900 rows, by its last part" in line for line in lines)
+    assert tree(output) == before
+
+
+def test_names_that_unpack_to_very_many(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file of a column that repeats is not unpacked, where nothing vouches for it."""
+    monkeypatch.setattr("namegen.model_check.MOST_UNVOUCHED", 1000)
+    before = tree(output)
+    path = place(output).path / "names.parquet"
+    pq.write_table(pa.table({"name": pa.array(["abc"] * 1001).dictionary_encode()}), path)
+    with pytest.raises(ArtifactError, match="has more than 1,000 names"):
+        place(output).names(1000)
+    assert verify(output, repair=True) == []  # from the file that the manifest names
+    assert tree(output) == before
 
 
 def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path) -> None:
@@ -241,9 +358,13 @@ def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path)
         patch.setitem(tiny.PRESETS, "kneser-ney", replace(tiny.PRESETS["kneser-ney"], order=3))
         job(other)
         (folder,) = (other / "models").glob("kneser-ney-*")
-    assert "is not that of seed 1 of the model" in verify(alone, model=folder)[0]
+    before = contents(alone)
+    for folders in (alone, names_of(output)):  # one typo must not replace names by those of another model
+        assert "holds no names of" in verify(folders, model=folder, repair=True)[0]
+    assert contents(alone) == before
     shutil.rmtree(place(output).path)
-    assert any("which is not in" in problem for problem in verify(names_of(output)))
+    assert any("which is not in" in problem for problem in verify(names_of(output), repair=True))
+    assert contents(names_of(output)) == before
 
 
 def test_a_model_that_this_machine_makes_otherwise(output: Path) -> None:

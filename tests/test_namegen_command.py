@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import tiny
 from conftest import ROOT
+from namegen import verify
 from namegen.__main__ import main
 
 NAMEGEN = [sys.executable, "-m", "namegen"]
@@ -52,6 +54,7 @@ def test_verify_imports_little(whole: Path) -> None:
     """Neither torch, polars nor Prefect."""
     program = f"""
 import sys
+from namegen import verify
 from namegen.__main__ import main
 code = main(["verify", {str(whole)!r}, "--quiet"])
 print(code, sorted({{"torch", "polars", "prefect", "pandas"}} & set(sys.modules)))
@@ -66,6 +69,16 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         main(arguments)
     assert caught.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_paths_that_no_terminal_can_show() -> None:
+    """Too long, with a null character, or beyond the terminal's encoding: a line."""
+    for folder in ("a" * 300, "nö"):
+        command, environment = [*NAMEGEN, "verify", folder], {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "there is no such folder" in done.stdout
+    assert "there is no such folder" in verify("a\0b")[0]
 
 
 def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
 
 
 def test_what_a_job_that_died_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".0123.tmp").touch()
+    (tmp_path / f".probe.{32 * 'a'}.tmp").touch()
     check_writable(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 

@@ -178,9 +178,8 @@ def test_what_is_finished_stays(watched: tuple[Path, list[Instant]], tmp_path: P
     _, instants = watched
     for number in range(20):
         restore(instants[-1].after_a_cut(random.Random(number)), tmp_path)  # noqa: S311
-        problems = verify(tmp_path / "o")
-        assert not problems or "_journal.jsonl: was left" in problems[0]  # its removal is the last step of all
-        assert len(problems) < 2
+        # what a job removes at its very end may come back: it is said to be left, and does no harm
+        assert all("was left by a job that died" in problem for problem in verify(tmp_path / "o"))
 
 
 def test_without_flushing_it_would_not_hold(watched: tuple[Path, list[Instant]], tmp_path: Path) -> None:
