@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 from namegen import dataset, verify
@@ -40,12 +39,9 @@ def spread(values: list[float], unit: str = "") -> str:
 
 def carelessly(work: Callable[[], object]) -> float:
     """The time of `work` where nothing is flushed, renamed or hashed, and no journal is kept."""
-
-    def write(path: Path, write: Callable[[Path], Any]) -> None:
-        write(path)
-
     with (
-        patch.object(dataset, "write_atomically", write),
+        patch.object(dataset, "temporary_beside", lambda path: path),
+        patch.object(dataset, "put_in_place", lambda temporary, path: None),
         patch.object(dataset, "sha256_of", lambda path: "0" * 64),
         patch.object(dataset.Journal, "add", lambda self, part: None),
     ):

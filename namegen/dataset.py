@@ -15,9 +15,9 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -32,9 +32,10 @@ from namegen.storage import (
     Manifest,
     make_folder,
     open_regular,
+    put_in_place,
     read_manifest,
     sha256_of,
-    write_atomically,
+    temporary_beside,
     write_manifest,
 )
 
@@ -222,29 +223,20 @@ def write_dataset(
     for path in sorted(folder.iterdir()):
         if path.is_dir() and (path.name in {MANIFEST, JOURNAL} or number_of(path.name) is not None):
             raise ArtifactError("is a folder where a file of the data set belongs", str(path), "Move it elsewhere")
-    journal = Journal(folder, stream)
-    vouched, finished = {part.file: part for part in manifest.parts} if manifest else {}, journal.read()
     count = max(count, manifest.rows if manifest else 0)  # what was asked for before stays
-
-    def see_to(number: int) -> tuple[Part, str]:
-        first = number * PART_ROWS
-        path, rows = folder / part_name(number), min(PART_ROWS, count - first)
-        known = [part for part in (vouched.get(path.name), finished.get(path.name)) if part and part.rows == rows]
-        if known and path.is_file():
-            found = sha256_of(path)
-            for part in known:
-                if part.sha256 == found:
-                    return part, "kept"
-        write_atomically(path, partial(_write_part, table=make_rows(first, rows), identity={**stream, "first": first}))
-        part = Part(file=path.name, first=first, rows=rows, sha256=sha256_of(path))
-        journal.add(part)
-        return part, "mended" if known else "made"
-
+    journal = Journal(folder, stream)
+    known = [{part.file: part for part in manifest.parts} if manifest else {}, journal.read()]
     parts, fates = [], []
-    for part, fate in _in_order(see_to, -(-count // PART_ROWS), workers):
-        parts.append(part)
-        fates.append(fate)
-        on_part(part.rows)
+    # what waits for the disk does so in threads of its own, while the next part is made
+    with ThreadPoolExecutor(workers) as flushers:
+        one = _Maker(folder, count, stream, make_rows, known, journal, flushers)
+        with closing(_in_order(one.see_to, -(-count // PART_ROWS), workers)) as seen_to:
+            for part, fate, flushed in seen_to:
+                if flushed:
+                    flushed.result()
+                parts.append(part)
+                fates.append(fate)
+                on_part(part.rows)
     ours = {part.file for part in parts}
     removed = [file for file in sorted(folder.iterdir()) if number_of(file.name) is not None and file.name not in ours]
     for file in removed:  # of a longer job that died: nothing vouches for it, and readers would take it for a part
@@ -258,7 +250,44 @@ def write_dataset(
     return Written(count, kept, len(fates) - kept, mended, tuple(file.name for file in removed))
 
 
-def _in_order(work: Callable[[int], T], count: int, workers: int) -> Iterator[T]:
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the parts of one data set that are not there; `known` has what vouches for those that may be."""
+
+    folder: Path
+    count: int
+    stream: dict[str, Any]
+    make_rows: Callable[[int, int], pa.Table]
+    known: list[dict[str, Part]]
+    journal: Journal
+    flushers: ThreadPoolExecutor
+
+    def see_to(self, number: int) -> tuple[Part, str, Future[None] | None]:
+        """A part, what became of it, and where it was made, its way to the disk."""
+        first = number * PART_ROWS
+        path, rows = self.folder / part_name(number), min(PART_ROWS, self.count - first)
+        known = [parts[path.name] for parts in self.known if path.name in parts and parts[path.name].rows == rows]
+        if known and path.is_file():
+            found = sha256_of(path)
+            for part in known:
+                if part.sha256 == found:
+                    return part, "kept", None
+        temporary = temporary_beside(path)
+        try:
+            _write_part(temporary, self.make_rows(first, rows), {**self.stream, "first": first})
+            part = Part(file=path.name, first=first, rows=rows, sha256=sha256_of(temporary))
+            return part, "mended" if known else "made", self.flushers.submit(self.finish, temporary, part)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def finish(self, temporary: Path, part: Part) -> None:
+        """Puts a part in its place for good."""
+        put_in_place(temporary, self.folder / part.file)
+        self.journal.add(part)
+
+
+def _in_order(work: Callable[[int], T], count: int, workers: int) -> Generator[T]:
     """work(0), work(1), ... work(count - 1), up to `workers` of them under way at once.
 
     Where one fails, those under way are waited for, and no other begins.

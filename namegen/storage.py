@@ -46,6 +46,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary = temporary_beside(path)
     try:
         write(temporary)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    put_in_place(temporary, path)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Flushes a file to disk and renames it; on any failure it is removed."""
+    try:
         _flush(temporary, os.O_RDWR)
         temporary.replace(path)
         _flush_folder(path.parent)  # with it the rename itself is durable
