@@ -21,8 +21,8 @@ from unittest.mock import patch
 
 from namegen import dataset, verify
 from namegen.dataset import dataset_folder, write_dataset
-from namegen.dataset_check import Source
 from namegen.model_folder import ModelFolder, read_model_manifest
+from namegen.part_check import Source
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -6,50 +6,26 @@ repair puts them aside, where no reader takes them for a part, unless they are c
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate, count
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from namegen import dataset
-from namegen.automaton import Automaton
 from namegen.dataset import JOURNAL, MANIFEST, DatasetManifest, Journal, Part, number_of, part_name, write_dataset
 from namegen.device import cores
 from namegen.errors import ArtifactError, NamegenError
 from namegen.locking import LOCK, alone_in
 from namegen.model_folder import ModelFolder, model_name, read_model_manifest
 from namegen.output_folder import check_room
-from namegen.storage import absolute, open_regular, parse_manifest, sha256_of, temporaries
+from namegen.part_check import SAMPLE, Source, difference, rows_by_footer
+from namegen.storage import absolute, parse_manifest, sha256_of, temporaries
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-SAMPLE = 4096  # rows of each part that are compared with what the automaton draws, unless all are
-LARGEST_ROW = 1024  # bytes, and more than any has: a part that claims more is not unpacked
 SEED = re.compile(r"seed=(0|[1-9][0-9]{0,19})")
-
-
-@dataclass(frozen=True)
-class Source:
-    """What the rows of a data set come from; `known` are the names that are not novel."""
-
-    model: ModelFolder
-    automaton: Automaton
-    known: pa.Array
-    seed: int
-
-    def rows(self, first: int, count: int) -> pa.Table:
-        """Those rows, as the job makes them."""
-        from namegen.sampling import sample, with_novelty  # slow to import, and not needed where checksums are wrong
-
-        return with_novelty(sample(self.automaton, self.seed, first, count), self.known, self.automaton.vocabulary)
 
 
 @dataclass
@@ -160,12 +136,11 @@ class DatasetCheck:
             if not found.is_whole:
                 found.faults.append(self._fault(MANIFEST, "was altered: it does not fit its checksum"))
         except FileNotFoundError:
-            what = "is unfinished: a job that was making it has died" if (self.path / JOURNAL).exists() else ""
-            found.faults.append(
-                ArtifactError(what, str(self.path), "Run the job again")
-                if what
-                else self._fault(MANIFEST, "is missing")
-            )
+            if (self.path / JOURNAL).exists() or not self._numbers():
+                what = "is unfinished: a job that was making it has died"
+                found.faults.append(ArtifactError(what, str(self.path), "Run the job again"))
+            else:
+                found.faults.append(self._fault(MANIFEST, "is missing"))
         except OSError as error:
             found.faults.append(self._fault(MANIFEST, f"cannot be read ({error.strerror})"))
         except ValidationError as error:
@@ -248,68 +223,26 @@ class DatasetCheck:
                 found.faults.append(ArtifactError(what, str(path), "Move it elsewhere, or remove it"))
                 found.strays.append(path)
 
+    def _numbers(self) -> list[int]:
+        return [number for path in self.path.iterdir() if (number := number_of(path.name)) is not None]
+
     def _rows(self, found: Findings, log: Callable[[str], None]) -> int:
         """How many rows it had: by its manifest, by the parts that a job had added to it, or by its last part."""
-        numbers = [number for path in self.path.iterdir() if (number := number_of(path.name)) is not None]
         covered = 0
         while covered % dataset.PART_ROWS == 0 and (part := found.good.get(part_name(covered // dataset.PART_ROWS))):
             covered += part.rows
         if found.manifest and found.is_whole:
             return max(found.manifest.rows, covered)
-        if numbers and found.source:
-            last, stream = max(numbers), found.source.automaton.stream(found.source.seed)
+        if self._numbers() and found.source:
+            last, stream = max(self._numbers()), found.source.automaton.stream(found.source.seed)
             own = found.good.get(part_name(last))
-            if rows := own.rows if own else _rows_by_footer(self.path / part_name(last), last, stream):
+            if rows := own.rows if own else rows_by_footer(self.path / part_name(last), last, stream):
                 rows += last * dataset.PART_ROWS
                 log(f"{self.path}: {rows:,} rows, by its last part; run its job, with its --count, if it had more")
                 return rows
         if found.manifest:
             return found.manifest.rows
         raise ArtifactError("nothing says how many rows it had", str(self.path), "Run its job again, with its --count")
-
-
-def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None:  # noqa: FBT001
-    """How a part differs from what the automaton draws, in all rows or in some; None where it does not."""
-    import pyarrow as pa  # slow to import, and not needed where checksums are wrong
-    import pyarrow.parquet as pq
-
-    try:
-        with open_regular(path) as file:
-            parquet = pq.ParquetFile(file)
-            metadata = parquet.metadata
-            groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-            sizes, unpacked = [group.num_rows for group in groups], sum(group.total_byte_size for group in groups)
-            if sum(sizes) != part.rows or min(sizes) < 1 or unpacked > LARGEST_ROW * part.rows + 2**20:
-                return f"has {sum(sizes):,} rows of {unpacked:,} bytes, and the manifest says {part.rows:,} rows"
-            starts = list(accumulate(sizes, initial=part.first))
-            for group in range(len(groups)) if deep else [int(part.sha256[:8], 16) % len(groups)]:
-                size = sizes[group] if deep else min(SAMPLE, sizes[group])
-                drawn = source.rows(starts[group], size)
-                if not parquet.schema_arrow.equals(drawn.schema):
-                    return f"has not the columns of a data set, but {parquet.schema_arrow.names}, or of other types"
-                batch = next(parquet.iter_batches(size, row_groups=[group]))
-                own = pa.Table.from_batches([batch]).replace_schema_metadata()
-                if not own.equals(drawn):
-                    pairs = zip(own.to_pylist(), drawn.to_pylist(), strict=True)
-                    row, wanted = next((one, other) for one, other in pairs if one != other)
-                    return f"has the row {row}, where the model draws {wanted}"
-    except (OSError, pa.ArrowException, MemoryError, StopIteration, ValueError) as error:
-        return f"cannot be read as Parquet ({str(error).partition(chr(10))[0]})"
-    return None
-
-
-def _rows_by_footer(path: Path, number: int, stream: dict[str, Any]) -> int | None:
-    """The rows of a part by what stands in the file, if it says that it is this part of this stream."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with suppress(OSError, pa.ArrowException, ValueError, LookupError, TypeError, RecursionError):
-        with open_regular(path) as file:
-            metadata = pq.ParquetFile(file).metadata
-        identity = {**stream, "first": number * dataset.PART_ROWS}
-        if json.loads(metadata.metadata[b"namegen"]) == identity and 0 < metadata.num_rows <= dataset.PART_ROWS:
-            return int(metadata.num_rows)
-    return None
 
 
 def _put_aside(stray: Path, own: Collection[str], log: Callable[[str], None]) -> None:

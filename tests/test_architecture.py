@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MODELS = {f"namegen.models.{path.stem}" for path in (PACKAGE / "models").glob("*.py")} - {"namegen.models.__init__"}
 SAMPLING = {"sampling", "cpu_sampler", "cpu_kernel", "compiled", "philox", "logarithm"}
 FILES = {"dataset", "model_folder", "storage", "checkpoint", "locking", "output_folder"}
-CHECKS = {"verification", "dataset_check", "model_check"}
+CHECKS = {"verification", "dataset_check", "part_check", "model_check"}
 AFTER_THE_TABLE = {"automaton", "evaluation", "quality"} | SAMPLING | FILES | CHECKS
 BEFORE_THE_TABLE = {"vocabulary", "corpus", "ngrams", "events", "presets", "expansion", "fitting"}
 

@@ -142,7 +142,7 @@ def test_a_foreign_part_that_the_manifest_vouches_for(output: Path) -> None:
 
 def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the rows that are compared otherwise, only `deep` sees it."""
-    monkeypatch.setattr("namegen.dataset_check.SAMPLE", 10)
+    monkeypatch.setattr("namegen.part_check.SAMPLE", 10)
     before = tree(output)
     folder, part = names_of(output), "part-000001.parquet"
     table = pq.read_table(folder / part)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,34 @@ def test_a_run_that_died_while_it_added(tmp_path: Path) -> None:
         assert any("was left by a job that died" in problem for problem in verify(folder))
         assert make(folder, count)[0].kept == kept
         assert contents(folder) == contents(tmp_path / end)
+
+
+def test_readers_see_whole_parts_only(tmp_path: Path) -> None:
+    """While parts are made, and a short one becomes a full one, whoever reads the folder sees none in the middle."""
+    make(tmp_path, 500)
+    seen, stopped = set[int](), threading.Event()
+
+    def read() -> None:
+        while not stopped.is_set():
+            for path in tmp_path.glob("*.parquet"):
+                index = pq.read_table(path)["index"].to_pylist()
+                assert index == list(range(index[0], index[0] + len(index)))
+                seen.add(len(index))
+
+    def slowly(first: int, rows: int) -> pa.Table:
+        time.sleep(0.005)
+        return Maker()(first, rows)
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        while 500 not in seen and not reader.done():
+            time.sleep(0.001)
+        write_dataset(tmp_path, 60_700, STREAM, slowly, {"model": "bigram-0"}, workers=2)
+        while 700 not in seen and not reader.done():
+            time.sleep(0.001)
+        stopped.set()
+        reader.result()
+    assert seen == {500, 700, 1000}
 
 
 def test_a_journal_of_another_stream_vouches_for_nothing(tmp_path: Path) -> None:

@@ -365,6 +365,21 @@ def test_an_error_with_a_remedy_says_what_it_comes_from(monkeypatch: pytest.Monk
     assert not may_pass(None, None, Failed(data=CorpusError("has no names in it")))
 
 
+def test_control_characters_are_never_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither those in the path of the names nor the marks in names that turn the direction of a line."""
+    path = tmp_path / "\x1b[31mred\n.txt"
+    path.write_text("\n".join(f"{name}\u202e" for name in NAMES.read_text().split()[:500]))
+    arguments = {"count": 50, "names": str(path), "model": "kneser-ney", "output": str(tmp_path / "o")}
+    assert script.main(arguments, None) == 0
+    printed = "".join(capsys.readouterr())
+    assert "\\x1b[31mred\\n.txt" in caplog.text
+    assert "\\u202e" in printed
+    assert not {"\x1b", "\u202e"} & {*caplog.text, *printed}
+    assert namegen.verify(tmp_path / "o") == []
+
+
 def test_the_types_of_the_signature_are_those_of_the_table() -> None:
     """Every parameter carries its description in its type, for --help as for Prefect."""
     for kind, _ in PARAMETERS.values():

@@ -11,12 +11,12 @@ from conftest import NAMES
 from namegen import making
 from namegen.corpus import Corpus, corpus_of, split
 from namegen.dataset import dataset_folder, write_dataset
-from namegen.dataset_check import Source
 from namegen.fitting import fit_models
 from namegen.locking import alone_in
 from namegen.model_folder import ModelFolder, model_folder
 from namegen.models.mlp import Settings
 from namegen.ngrams import count_ngrams
+from namegen.part_check import Source
 from namegen.presets import Preset, configuration_of
 
 PART = 200  # rows, in place of 2^20
