@@ -236,10 +236,11 @@ def test_a_job_that_is_asked_to_end(
     assert not list(tmp_path.rglob("*.tmp"))
     (names,) = tmp_path.glob("names/*/*")
     assert any("is unfinished" in problem for problem in namegen.verify(names))
-    parts = len(list(names.glob("part-*.parquet")))
-    done = run(own, *KNESER_NEY, "--output", tmp_path, "--count", parts * 2**20)
-    assert f"Wrote 0 of {parts} parts" in done.stderr or "Nothing to do" in done.stderr, done.stderr
-    assert namegen.verify(names) == []
+    if sent == signal.SIGTERM:
+        parts = len(list(names.glob("part-*.parquet")))
+        done = run(own, *KNESER_NEY, "--output", tmp_path, "--count", parts * 2**20)
+        assert "Nothing to do" in done.stderr, done.stderr  # but to write the manifest
+        assert namegen.verify(names) == []
 
 
 @needs_proc
