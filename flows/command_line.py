@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from namegen.automaton import Automaton
 from namegen.corpus import read_corpus, split
-from namegen.dataset import dataset_folder, read_dataset_manifest
+from namegen.dataset import check_stream, dataset_folder
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
 from parameters import PARAMETERS, check_output, chosen_preset, find_model
@@ -112,7 +112,7 @@ def check(parameters: dict[str, Any]) -> Automaton | None:
     automaton = model.load()
     if not automaton:
         return None
-    read_dataset_manifest(dataset_folder(Path(p["output"]), model.path.name, p["seed"]), automaton.stream(p["seed"]))
+    check_stream(dataset_folder(Path(p["output"]), model.path.name, p["seed"]), manifest, automaton.stream(p["seed"]))
     return None if manifest and manifest.rows >= p["count"] else automaton
 
 

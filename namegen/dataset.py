@@ -175,24 +175,28 @@ def dataset_folder(output: Path, model: str, seed: int) -> Path:
     return output / "names" / f"model={model}" / f"seed={seed}"
 
 
-def read_dataset_manifest(folder: Path, stream: dict[str, Any] | None = None) -> DatasetManifest | None:
+def read_dataset_manifest(folder: Path) -> DatasetManifest | None:
     """The manifest of a data set, or None where there is none.
 
-    Args:
-        stream: what its rows have to be decided by; None for anything.
-
     Raises:
-        ArtifactError: where it is no manifest, altered, of a newer format, or of another stream.
+        ArtifactError: where it is no manifest, altered, or of a newer format.
     """
     remedy = f"Mend it with namegen verify --repair {folder}, or remove the folder to have it made again"
-    manifest = read_manifest(folder / MANIFEST, DatasetManifest, remedy)
-    if stream and manifest and manifest.stream != stream:
+    return read_manifest(folder / MANIFEST, DatasetManifest, remedy)
+
+
+def check_stream(folder: Path, manifest: DatasetManifest | None, stream: dict[str, Any]) -> None:
+    """Looks whether the manifest that was found in a folder, if any, is of a stream.
+
+    Raises:
+        ArtifactError: where it is of another.
+    """
+    if manifest and manifest.stream != stream:
         raise ArtifactError(
             f"holds the stream {manifest.stream}, and the job makes {stream}",
             str(folder / MANIFEST),
             "Remove the folder to have it made again, or name another output folder",
         )
-    return manifest
 
 
 def write_dataset(
@@ -219,7 +223,8 @@ def write_dataset(
             part's way.
     """
     make_folder(folder)
-    manifest = read_dataset_manifest(folder, stream)
+    manifest = read_dataset_manifest(folder)
+    check_stream(folder, manifest, stream)
     for path in sorted(folder.iterdir()):
         if path.is_dir() and (path.name in {MANIFEST, JOURNAL} or number_of(path.name) is not None):
             raise ArtifactError("is a folder where a file of the data set belongs", str(path), "Move it elsewhere")
