@@ -19,12 +19,10 @@ import random
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,9 +30,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from start import ROOT, server
+
 import namegen
 
-ROOT = Path(__file__).parents[1]
 NAMES = ROOT / "data" / "names.txt"
 WRITING = ["--model", "kneser-ney", "--count", "12000000"]
 JOB = ["--preset", "quick", "--states", "3000", "--count", "3500000"]
@@ -62,7 +61,7 @@ class Jobs:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=limited,  # noqa: PLW1509 - nothing of ours has a lock in the child
+            preexec_fn=limited,  # noqa: PLW1509 - it only sets a limit
         )
 
     def finish(self, output: Path, *arguments: str) -> None:
@@ -225,29 +224,6 @@ def references(jobs: Jobs) -> list[dict[str, bytes]]:
     return found
 
 
-@contextmanager
-def prefect_server(folder: Path) -> Iterator[str]:
-    """A Prefect server on a free port; the address of its API."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
-    environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
-        try:
-            api = f"http://127.0.0.1:{port}/api"
-            for _ in range(240):
-                try:
-                    urllib.request.urlopen(f"{api}/health", timeout=5).close()  # noqa: S310 - our own server
-                    break
-                except OSError:
-                    time.sleep(0.5)
-            yield api
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-
-
 def may_mount(folder: Path) -> bool:
     """Whether this process may mount a tmpfs."""
     place = folder / "mount"
@@ -270,7 +246,8 @@ def main() -> None:
     given = parser.parse_args()
 
     folder = Path(tempfile.mkdtemp())
-    with prefect_server(folder) as api, ThreadPoolExecutor(given.lanes) as pool:
+    environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+    with server(environment) as api, ThreadPoolExecutor(given.lanes) as pool:
         jobs = Jobs(folder, api)
         jobs.finish(folder / "warm")
         started = time.monotonic()
