@@ -26,7 +26,8 @@ from notebook import NAMES, seconds
 
 import namegen
 from namegen.corpus import read_corpus
-from namegen.dataset import PART_ROWS, _write_part, write_dataset
+from namegen.dataset import PART_ROWS
+from namegen.dataset_writer import _write_part, write_dataset
 from namegen.sampling import arrow_strings, sample, with_novelty
 
 IN_MEMORY = 8  # parts that pyarrow alone writes

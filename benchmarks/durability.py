@@ -19,8 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from namegen import dataset, verify
-from namegen.dataset import dataset_folder, write_dataset
+from namegen import dataset_writer, verify
+from namegen.dataset import dataset_folder
+from namegen.dataset_writer import write_dataset
+from namegen.journal import Journal
 from namegen.model_folder import ModelFolder, read_model_manifest
 from namegen.part_check import Source
 
@@ -40,10 +42,10 @@ def spread(values: list[float], unit: str = "") -> str:
 def carelessly(work: Callable[[], object]) -> float:
     """The time of `work` where nothing is flushed, renamed or hashed, and no journal is kept."""
     with (
-        patch.object(dataset, "temporary_beside", lambda path: path),
-        patch.object(dataset, "put_in_place", lambda temporary, path: None),
-        patch.object(dataset, "sha256_of", lambda path: "0" * 64),
-        patch.object(dataset.Journal, "add", lambda self, part: None),
+        patch.object(dataset_writer, "temporary_beside", lambda path: path),
+        patch.object(dataset_writer, "put_in_place", lambda temporary, path: None),
+        patch.object(dataset_writer, "sha256_of", lambda path: "0" * 64),
+        patch.object(Journal, "add", lambda self, part: None),
     ):
         return seconds(work)
 

@@ -33,6 +33,7 @@ from pathlib import Path
 from start import ROOT, server
 
 import namegen
+from namegen.dataset import part_name
 
 NAMES = ROOT / "data" / "names.txt"
 WRITING = ["--model", "kneser-ney", "--count", "12000000"]
@@ -90,7 +91,7 @@ def stage(output: Path) -> str:
     """How far a job came, by what it left."""
     if any(output.rglob("_manifest.json")):
         return "all written"
-    if any(output.rglob("_journal.jsonl")):
+    if any(output.rglob("_journal-*.jsonl")):
         return "parts"
     if any(output.glob("models/*/manifest.json")):
         return "model written"
@@ -132,9 +133,10 @@ def kill_writing(jobs: Jobs, expected: dict[str, bytes], number: int, seed: int)
             time.sleep(draw.uniform(0, 1.5))
             process.send_signal(signal.SIGKILL)
             process.communicate()
-        for journal in output.rglob("_journal.jsonl"):
+        for journal in output.rglob("_journal-*.jsonl"):
             lines = [json.loads(line) for line in journal.read_bytes().split(b"\n") if line.endswith(b"}")]
-            finished |= {(path := journal.with_name(line["part"]["file"])): path.stat().st_mtime_ns for line in lines}
+            parts = [journal.with_name(part_name(line["number"])) for line in lines]
+            finished |= {path: path.stat().st_mtime_ns for path in parts}
     jobs.finish(output, *WRITING)
     assert tree(output) == expected, f"{output} differs"
     assert {path: path.stat().st_mtime_ns for path in finished} == finished, "a finished part was written again"

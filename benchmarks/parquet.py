@@ -23,7 +23,8 @@ from notebook import NAMES, seconds
 
 import namegen
 from namegen.corpus import read_corpus
-from namegen.dataset import PARQUET, PART_ROWS
+from namegen.dataset import PART_ROWS
+from namegen.dataset_writer import PARQUET
 from namegen.sampling import arrow_strings, sample, with_novelty
 
 

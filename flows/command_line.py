@@ -12,16 +12,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
+from engines import check_engine
 from namegen.automaton import Automaton
 from namegen.corpus import read_corpus, split
 from namegen.dataset import check_stream, dataset_folder
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
+from namegen.storage import location
 from parameters import PARAMETERS, check_output, chosen_preset, find_model
 from temporary_server import TemporaryServer
 
@@ -102,6 +103,7 @@ def check(parameters: dict[str, Any]) -> Automaton | None:
             or newer.
     """
     p = parameters
+    check_engine(p["engine"], p["address"])
     corpus = read_corpus(p["names"])
     split(corpus, p["holdout"])
     preset = chosen_preset(corpus, p["model"], p["preset"], p["order"], p["states"])
@@ -112,7 +114,9 @@ def check(parameters: dict[str, Any]) -> Automaton | None:
     automaton = model.load()
     if not automaton:
         return None
-    check_stream(dataset_folder(Path(p["output"]), model.path.name, p["seed"]), manifest, automaton.stream(p["seed"]))
+    check_stream(
+        dataset_folder(location(p["output"]), model.path.name, p["seed"]), manifest, automaton.stream(p["seed"])
+    )
     return None if manifest and manifest.rows >= p["count"] else automaton
 
 
@@ -152,8 +156,6 @@ def prefect_api(server: TemporaryServer | None) -> Iterator[None]:
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(without_traceback)
     # A profile or a prefect.toml can name a server too, and only Prefect knows how to read them: by now it has.
     if server is None or PREFECT_API_URL.value():
         if server:

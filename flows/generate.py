@@ -13,11 +13,12 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     # until the flow begins there is nothing to say or to clean up: Ctrl-C just ends the process
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from command_line import begin, fail, prefect_api
+from command_line import begin, fail, prefect_api, without_traceback
 
 if __name__ == "__main__":  # before the heavy imports, which the start of the server overlaps
     arguments, server, fitted_before = begin(sys.argv[1:])
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,29 +29,35 @@ from threading import Thread
 from typing import Any, NoReturn, TypeVar, cast
 
 import polars as pl
-import pyarrow as pa
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
+from engines import Engine, check_engine, start, write_dataset_on
+from mismatch import check_run
 from namegen import making, presets, report
 from namegen.automaton import Automaton
 from namegen.checkpoint import Checkpoint
 from namegen.corpus import Corpus, Split, read_corpus, split
-from namegen.dataset import Written, dataset_folder, write_dataset
+from namegen.dataset import dataset_folder
+from namegen.dataset_writer import Written, write_dataset
 from namegen.device import cores, memory_of, resolve_device, sampling_device
 from namegen.errors import DeviceError, NamegenError, printable
 from namegen.fitting import Fitted, fit_models
 from namegen.locking import alone_in
 from namegen.model_folder import ModelFolder
 from namegen.ngrams import NgramCounts, count_ngrams
-from namegen.sampling import arrow_strings, sample, sampler_of, with_novelty
+from namegen.part_check import Source
+from namegen.sampling import arrow_strings, sampler_of
+from namegen.storage import Location, location
 from namegen.vocabulary import Vocabulary
 from parameters import (
+    Address,
     Count,
     Device,
+    EngineName,
     Holdout,
     Model,
     Names,
@@ -67,9 +74,13 @@ from parameters import (
 )
 from progress import progress
 from retries import RETRIES
+from schedule import seed_of_date
 from temporary_server import TemporaryServer
 
 T = TypeVar("T")
+
+for logger in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(logger).addFilter(without_traceback)
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Made:
     """What a run came to, and where it lies."""
 
     model: ModelFolder
-    names: Path
+    names: Location
     written: Written
 
 
@@ -95,8 +106,14 @@ def generate(
     output: Output = "outputs",
     device: Device = "auto",
     workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
 ) -> Made:
     """Ingests, counts, trains, evaluates and samples; what an earlier run has made is found and kept."""
+    if seed is None:
+        seed, reason = seed_of_date()
+        get_run_logger().info("Seed %s: %s", seed, reason)
+    check_engine(engine, address)
     corpus, parts = ingest(names, holdout)
     chosen = chosen_preset(corpus, model, preset, order, states)
     folder = find_model(corpus, model, chosen, holdout, output)
@@ -110,10 +127,14 @@ def generate(
         automaton = make_model(
             folder, corpus, parts, model, chosen, device, {"names": str(Path(names).absolute()), "preset": preset}
         )
-    target = dataset_folder(Path(output), folder.path.name, seed)
-    written = sample_names(
-        automaton, target, folder.configuration, whole(corpus), count, seed, device, workers or cores()
-    )
+    target = dataset_folder(location(output), folder.path.name, seed)
+    source = Source(folder, automaton, arrow_strings(corpus.names), seed, sampling_device(device))
+    if engine == "local":
+        written = sample_names(whole(source), target, count, workers or cores())
+    else:  # not in a task, all of which an engine would send along with each of its own
+        where = Engine(engine, address, workers or cores())
+        written = write_dataset_on(where, source, target, count, get_run_logger().info)
+    tell(written, target, count)
     made = Made(folder, target, written)
     publish(made)
     return made
@@ -198,27 +219,18 @@ def save(
 
 
 @task(name="sample", cache_policy=NO_CACHE, **RETRIES)
-def sample_names(
-    automaton: Automaton,
-    target: Path,
-    configuration: dict[str, Any],
-    corpus: Corpus,
-    count: int,
-    seed: int,
-    device: str,
-    workers: int,
-) -> Written:
+def sample_names(source: Source, target: Location, count: int, workers: int) -> Written:
     """Samples the names that the data set lacks, and writes them."""
+    log, stream = get_run_logger(), source.automaton.stream(source.seed)
+    with progress(count, "Sampling names", log.info) as advance, alone_in(target, log.info) as still_alone:
+        return write_dataset(
+            target, count, stream, source.rows, source.model.configuration, workers, advance, still_alone
+        )
+
+
+def tell(written: Written, target: Location, count: int) -> None:
+    """Logs what became of the data set."""
     log = get_run_logger()
-    known, chosen = arrow_strings(corpus.names), sampling_device(device)
-    with progress(count, "Sampling names", log.info) as advance:
-
-        def make_rows(first: int, rows: int) -> pa.Table:
-            with memory_of(chosen):
-                return with_novelty(sample(automaton, seed, first, rows, chosen), known, automaton.vocabulary)
-
-        with alone_in(target, log.info):
-            written = write_dataset(target, count, automaton.stream(seed), make_rows, configuration, workers, advance)
     for name in written.mended:
         log.warning("%s was not as the manifest has it, and was made again", target / name)
     for name in written.removed:
@@ -229,7 +241,6 @@ def sample_names(
         log.info("Nothing to do: %s holds %s names already", target, f"{written.rows:,}")
     if written.rows > count:
         log.info("It keeps them all; the %s asked for are its first", f"{count:,}")
-    return written
 
 
 @task(name="publish", cache_policy=NO_CACHE, **RETRIES)
@@ -243,10 +254,11 @@ def publish(made: Made) -> None:
         key="evaluation",
         description="NLL in nats a character, end of name included",
     )
+    where = made.names.resolve().as_posix() if isinstance(made.names, Path) else made.names
     lines = [
         f"**{made.written.rows:,} names** lie in `{made.names}`, drawn from the model in `{made.model.path}`.",
         "```python",
-        f'polars.read_parquet("{made.names.resolve().as_posix()}/*.parquet")',
+        f'polars.read_parquet("{where}/*.parquet")',
         "```",
         report.markdown(report.evaluation_rows(evaluation)),
         report.markdown(report.quality_rows(quality)),
@@ -278,6 +290,7 @@ def terminate(*_: object) -> NoReturn:
 def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_before: Automaton | None = None) -> int:
     """Runs the flow and prints what came of it; the exit code of the process."""
     if fitted_before:
+        start(Engine(parameters["engine"], parameters["address"], parameters["workers"] or cores()))
         Thread(target=prepare, args=(fitted_before, parameters["device"])).start()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -312,3 +325,5 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_b
 
 if __name__ == "__main__":
     sys.exit(main(arguments, server, fitted_before))
+else:  # by a worker, perhaps
+    check_run(generate)

@@ -6,7 +6,6 @@ The flow's signature and the command line are both made of them, so that Prefect
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
@@ -17,11 +16,18 @@ from namegen.dataset import DatasetManifest, dataset_folder, read_dataset_manife
 from namegen.expansion import check_order
 from namegen.model_folder import ModelFolder, model_folder
 from namegen.output_folder import check_room, check_writable
+from namegen.storage import location
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 Count = Annotated[int, Field(ge=1, le=2**63, description="how many names to make")]
-Seed = Annotated[int, Field(ge=0, le=2**64 - 1, description="which stream of names: the same seed, the same names")]
+Seed = Annotated[
+    Annotated[int, Field(ge=0, le=2**64 - 1)] | None,
+    Field(
+        description="which stream of names: the same seed, the same names"
+        " (null, in a deployment: the date for which the run is scheduled, as yyyymmdd)"
+    ),
+]
 Names = Annotated[str, Field(min_length=1, description="the names to learn from: a UTF-8 text file, one name a line")]
 Model = Annotated[
     Literal["bigram", "neural-bigram", "kneser-ney", "mlp", "blend"],
@@ -45,7 +51,12 @@ States = Annotated[
     ),
 ]
 Output = Annotated[  # printed, as the last line, and so without control characters
-    str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", description="the folder for models and names")
+    str,
+    Field(
+        min_length=1,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]+$",
+        description="the folder for models and names, or a URL such as s3://bucket/prefix",
+    ),
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
@@ -54,6 +65,14 @@ Device = Annotated[
 Workers = Annotated[
     Annotated[int, Field(ge=1, le=256)] | None,
     Field(description="how many parts of 2^20 names are made at once (default: the cores, up to 8)"),
+]
+EngineName = Annotated[
+    Literal["local", "dask", "ray"],
+    Field(description="where parts are made: in this process, or on the workers of Dask or Ray"),
+]
+Address = Annotated[
+    Annotated[str, Field(min_length=1, max_length=300)] | None,
+    Field(description="the engine's cluster, such as tcp://10.0.0.1:8786 (default: one on this machine, for the job)"),
 ]
 
 PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
@@ -68,6 +87,8 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "output": (Output, "outputs"),
     "device": (Device, "auto"),
     "workers": (Workers, None),
+    "engine": (EngineName, "local"),
+    "address": (Address, None),
 }
 
 
@@ -92,7 +113,7 @@ def chosen_preset(corpus: Corpus, model: str, preset: str, order: int | None, st
 
 def find_model(corpus: Corpus, model: str, preset: presets.Preset, holdout: float, output: str) -> ModelFolder:
     """Where the model of these parameters belongs, fitted or not."""
-    return model_folder(Path(output), presets.configuration_of(corpus.sha256, model, preset, holdout))
+    return model_folder(location(output), presets.configuration_of(corpus.sha256, model, preset, holdout))
 
 
 def check_output(corpus: Corpus, model: ModelFolder, count: int, seed: int, output: str) -> DatasetManifest | None:
@@ -103,8 +124,8 @@ def check_output(corpus: Corpus, model: ModelFolder, count: int, seed: int, outp
         ArtifactError: where the data set's manifest is damaged, or of a newer format.
     """
     for folder in ("models", "names"):
-        check_writable(Path(output) / folder)
-    target = dataset_folder(Path(output), model.path.name, seed)
+        check_writable(location(output) / folder)
+    target = dataset_folder(location(output), model.path.name, seed)
     manifest = read_dataset_manifest(target)
     check_room(target, count, corpus.names)
     return manifest

@@ -29,7 +29,8 @@ from safetensors.numpy import save
 
 from namegen.errors import ArtifactError, ModelError
 from namegen.logarithm import ln
-from namegen.storage import write_atomically
+from namegen.remote import RemotePath
+from namegen.storage import Location, local_copy, location, write_atomically
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Automaton:
         """What decides every name drawn with `seed`, as JSON has it."""
         return {"automaton_sha256": self.sha256, "stream_version": STREAM_VERSION, "seed": seed}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Writes the artifact, whole or not at all."""
         metadata = {
             "format_version": FORMAT_VERSION,
@@ -137,21 +138,21 @@ class Automaton:
         write_atomically(path, lambda temporary: temporary.write_bytes(contents))
 
 
-def load(path: Path | str) -> Automaton:
-    """Loads an automaton from its file, or from the model's folder.
+def load(path: str | Path | RemotePath) -> Automaton:
+    """Loads an automaton from its file, or from the model's folder; a URL leads into an object store.
 
     Raises:
         ArtifactError: where the file is missing, cut short, altered, or of a newer version.
     """
-    path = Path(path)
+    path = location(path)
     where, remedy = str(path), "Remove the model's folder and run the job again to have it made anew"
     try:
-        if path.is_dir():
+        if not path.is_file() and path.is_dir():
             path = path / "automaton.safetensors"
             where = str(path)
         if not path.is_file():
             raise ArtifactError("there is no such file", where, "Name a model's folder, such as outputs/models/...")
-        with safe_open(path, framework="numpy") as file:
+        with local_copy(path) as local, safe_open(local, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {})["namegen"])
             _check_versions(metadata, where)
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}

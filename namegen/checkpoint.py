@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from namegen.errors import ArtifactError
-from namegen.storage import write_atomically
+from namegen.storage import Location, local_copy, make_folder, write_atomically
 
 Curve = Sequence[tuple[int, float, float | None]]  # of each pass its number, loss and dev NLL
 Arrays = Mapping[str, NDArray[Any]]
@@ -29,14 +28,14 @@ Arrays = Mapping[str, NDArray[Any]]
 class Checkpoint:
     """Where the training of one model is kept; `identity` says which, so that no other goes on from it."""
 
-    path: Path
+    path: Location
     identity: str
 
     def save(self, state: Arrays, curve: Curve) -> None:
         """Keeps where a training stands, in place of what was kept before."""
         metadata = {"identity": self.identity, "curve": curve, "sha256": _sha256(state, curve)}
         contents = save(dict(state), {"namegen": json.dumps(metadata)})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         write_atomically(self.path, lambda temporary: temporary.write_bytes(contents))
 
     def load(self) -> tuple[Arrays, Curve] | None:
@@ -48,7 +47,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with safe_open(self.path, framework="numpy") as file:
+            with local_copy(self.path) as local, safe_open(local, framework="numpy") as file:
                 metadata = json.loads((file.metadata() or {})["namegen"])
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             curve = [(int(number), float(loss), nll) for number, loss, nll in metadata["curve"]]

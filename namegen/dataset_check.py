@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from namegen import dataset
-from namegen.dataset import JOURNAL, MANIFEST, DatasetManifest, Journal, Part, number_of, part_name, write_dataset
+from namegen.dataset import MANIFEST, DatasetManifest, number_of, part_name
+from namegen.dataset_writer import in_order, write_dataset
 from namegen.device import cores
 from namegen.errors import ArtifactError, NamegenError
-from namegen.locking import LOCK, alone_in
+from namegen.journal import NAME as JOURNAL
+from namegen.journal import Journal, Part
+from namegen.lease import LOCK
+from namegen.locking import alone_in
+from namegen.manifests import parse_manifest
 from namegen.model_folder import ModelFolder, model_name, read_model_manifest
 from namegen.output_folder import check_room
 from namegen.part_check import SAMPLE, Source, difference, rows_by_footer
-from namegen.storage import absolute, parse_manifest, sha256_of, temporaries
+from namegen.remote import RemotePath
+from namegen.storage import Location, absolute, local_copy, sha256_of, sizes, temporaries
 
 SEED = re.compile(r"seed=(0|[1-9][0-9]{0,19})")
 
@@ -33,6 +38,7 @@ class Findings:
     """What a look at a data set came to.
 
     Args:
+        names: what lies in the folder, with its bytes.
         manifest: what is left of it.
         is_whole: whether it is as it was written, and of this data set.
         source: where its rows come from, or else why that cannot be told.
@@ -46,14 +52,15 @@ class Findings:
     is_whole: bool = False
     source: Source | None = None
     unsourced: NamegenError | None = None
-    good: dict[str, Part] = field(default_factory=dict)
-    wrong: list[Path] = field(default_factory=list)
-    strays: list[Path] = field(default_factory=list)
+    good: dict[int, Part] = field(default_factory=dict)
+    wrong: list[Location] = field(default_factory=list)
+    strays: list[Location] = field(default_factory=list)
+    names: dict[str, int | None] = field(default_factory=dict)
 
 
-def is_dataset(folder: Path, files: Collection[str]) -> bool:
+def is_dataset(folder: Location, files: Collection[str]) -> bool:
     """Whether a folder with these files is meant to be a data set's."""
-    return MANIFEST in files or JOURNAL in files or absolute(folder).name.startswith("seed=")
+    return MANIFEST in files or any(map(JOURNAL.fullmatch, files)) or absolute(folder).name.startswith("seed=")
 
 
 class DatasetCheck:
@@ -64,7 +71,7 @@ class DatasetCheck:
         model: the model's folder; None for the one that belongs to the data set's.
     """
 
-    def __init__(self, path: Path, deep: bool = False, model: Path | None = None) -> None:  # noqa: FBT001, FBT002
+    def __init__(self, path: Location, deep: bool = False, model: Location | None = None) -> None:  # noqa: FBT001, FBT002
         self.path, self.deep, self.model, self.place = path, deep, model, absolute(path)
         self.remedy = f"Mend it with namegen verify --repair {path}"
         self.summary = ""
@@ -78,7 +85,8 @@ class DatasetCheck:
         found = self._look()
         if found.manifest:
             compared = "every row" if self.deep else f"up to {SAMPLE:,} rows of each"
-            parts = f"{len(found.manifest.parts):,} part{'s' * (len(found.manifest.parts) > 1)}"
+            number = dataset.parts_of(found.manifest.rows)
+            parts = f"{number:,} part{'s' * (number > 1)}"
             self.summary = f"{found.manifest.rows:,} names in {parts}, {compared} compared with the model"
         return found.faults
 
@@ -88,7 +96,7 @@ class DatasetCheck:
         Raises:
             ArtifactError: where its model is not there, or nothing says how many rows it had.
         """
-        with alone_in(self.path, log):
+        with alone_in(self.path, log) as still_alone:
             found = self._look()
             source = found.source
             if not source:
@@ -96,34 +104,41 @@ class DatasetCheck:
                 raise found.unsourced
             stream, rows = source.automaton.stream(source.seed), self._rows(found, log)
             check_room(self.path, rows, source.known.to_pylist())
+            for file in found.wrong:
+                file.unlink(missing_ok=True)
             if not found.is_whole:
                 journal = Journal(self.path, stream)
                 for part in found.good.values():
                     journal.add(part)
                 (self.path / MANIFEST).unlink(missing_ok=True)
-            for file in found.wrong:
-                file.unlink()
-            own = {part.sha256 for part in (*found.good.values(), *(found.manifest.parts if found.manifest else ()))}
+            vouched = found.manifest.part_sha256 if found.manifest else ()
+            own = {*(part.sha256 for part in found.good.values()), *vouched}
             for stray in found.strays:
                 _put_aside(stray, own, log)
             configuration = source.model.configuration
-            written = write_dataset(self.path, rows, stream, source.rows, configuration, cores())
+            written = write_dataset(
+                self.path, rows, stream, source.rows, configuration, cores(), still_alone=still_alone, good=found.good
+            )
             log(f"{self.path}: kept {written.kept} parts, and made {written.made}")
 
     def _look(self) -> Findings:
-        found = Findings()
+        found = Findings(names=sizes(self.path))
         self._read_manifest(found)
         self._compare_with_source(found)
-        vouched = {part.file: part for part in found.manifest.parts} if found.manifest else {}
+        vouched = found.manifest.parts() if found.manifest else {}
         stream = found.source.automaton.stream(found.source.seed) if found.source else {}
-        added = Journal(self.path, stream).read()
-        with ThreadPoolExecutor(cores()) as pool:
-            looks = {name: pool.submit(self._look_at, part, found) for name, part in vouched.items()}
-            looks_at_added = {name: pool.submit(self._look_at, part, found) for name, part in added.items()}
-        for parts, faults in ((vouched, looks), (added, looks_at_added)):
-            found.good |= {name: parts[name] for name, look in faults.items() if not look.result()}
+        added = Journal(self.path, stream).read(found.names)
+        wrong: dict[int, NamegenError] = {}
+        for parts in (vouched, added):
+            new = [part for number, part in parts.items() if found.good.get(number) != part]
+            with closing(in_order(lambda part: self._look_at(part, found), new, cores())) as looks:
+                for part, fault in zip(new, looks, strict=True):
+                    if not fault:
+                        found.good[part.number] = part
+                    elif parts is vouched:
+                        wrong[part.number] = fault
         if found.is_whole:
-            found.faults += filter(None, (look.result() for name, look in looks.items() if name not in found.good))
+            found.faults += [fault for number, fault in wrong.items() if number not in found.good]
         self._find_strays(found)
         return found
 
@@ -136,7 +151,7 @@ class DatasetCheck:
             if not found.is_whole:
                 found.faults.append(self._fault(MANIFEST, "was altered: it does not fit its checksum"))
         except FileNotFoundError:
-            if (self.path / JOURNAL).exists() or not self._numbers():
+            if any(map(JOURNAL.fullmatch, found.names)) or not _numbers(found):
                 what = "is unfinished: a job that was making it has died"
                 found.faults.append(ArtifactError(what, str(self.path), "Run the job again"))
             else:
@@ -190,52 +205,53 @@ class DatasetCheck:
         return Source(model, automaton, model.names(), seed)
 
     def _look_at(self, part: Part, found: Findings) -> NamegenError | None:
-        path = self.path / part.file
+        file = part_name(part.number)
         try:
-            if sha256_of(path) != part.sha256:
-                return self._fault(part.file, "was altered: it does not fit its checksum")
+            with local_copy(self.path / file) as copy:
+                if sha256_of(copy) != part.sha256:
+                    return self._fault(file, "was altered: it does not fit its checksum")
+                what = difference(copy, part, found.source, self.deep) if found.source else None
         except ArtifactError as error:
-            return self._fault(part.file, error.what)
-        what = difference(path, part, found.source, self.deep) if found.source else None
+            return self._fault(file, error.what)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            return self._fault(file, "is missing" if missing else f"cannot be read ({error.strerror})")
         if what:
-            found.wrong.append(path)
-        return self._fault(part.file, what) if what else None
+            found.wrong.append(self.path / file)
+        return self._fault(file, what) if what else None
 
     def _find_strays(self, found: Findings) -> None:
-        listed = {part.file for part in found.manifest.parts} if found.manifest else None
-        left = {path.name for path in temporaries(self.path)} | {JOURNAL}
-        for path in sorted(self.path.iterdir()):
-            name = path.name
-            if name in {MANIFEST, LOCK} or name in found.good or (listed and name in listed):
+        parts = dataset.parts_of(found.manifest.rows) if found.manifest else 0
+        left = {path.name for path in temporaries(self.path)}
+        for name, size in sorted(found.names.items()):
+            path, number = self.path / name, number_of(name)
+            if name in {MANIFEST, LOCK} or (number is not None and (number in found.good or number < parts)):
                 continue
-            if name in left:
+            if name in left or JOURNAL.fullmatch(name):
                 if found.manifest:  # else the data set is known to be unfinished
                     what = "was left by a job that died: run it again, with its --count"
                     found.faults.append(self._fault(name, what))
-            elif path.is_dir():
-                if not name.startswith((".", "_")) or any(path.rglob("*.parquet")):
+            elif size is None:
+                if not name.startswith((".", "_")) or _has_parts(path):
                     what = "is a folder in a data set, which has none"
                     found.faults.append(ArtifactError(what, str(path), "Move it elsewhere"))
             elif not name.startswith((".", "_")) or name.endswith(".parquet"):
-                if listed is None and number_of(name) is not None:
+                if not found.manifest and number is not None:
                     continue  # without a manifest it may be a part
                 what = "is none of the data set's parts"
                 found.faults.append(ArtifactError(what, str(path), "Move it elsewhere, or remove it"))
                 found.strays.append(path)
 
-    def _numbers(self) -> list[int]:
-        return [number for path in self.path.iterdir() if (number := number_of(path.name)) is not None]
-
     def _rows(self, found: Findings, log: Callable[[str], None]) -> int:
         """How many rows it had: by its manifest, by the parts that a job had added to it, or by its last part."""
         covered = 0
-        while covered % dataset.PART_ROWS == 0 and (part := found.good.get(part_name(covered // dataset.PART_ROWS))):
+        while covered % dataset.PART_ROWS == 0 and (part := found.good.get(covered // dataset.PART_ROWS)):
             covered += part.rows
         if found.manifest and found.is_whole:
             return max(found.manifest.rows, covered)
-        if self._numbers() and found.source:
-            last, stream = max(self._numbers()), found.source.automaton.stream(found.source.seed)
-            own = found.good.get(part_name(last))
+        if _numbers(found) and found.source:
+            last, stream = max(_numbers(found)), found.source.automaton.stream(found.source.seed)
+            own = found.good.get(last)
             if rows := own.rows if own else rows_by_footer(self.path / part_name(last), last, stream):
                 rows += last * dataset.PART_ROWS
                 log(f"{self.path}: {rows:,} rows, by its last part; run its job, with its --count, if it had more")
@@ -245,12 +261,23 @@ class DatasetCheck:
         raise ArtifactError("nothing says how many rows it had", str(self.path), "Run its job again, with its --count")
 
 
-def _put_aside(stray: Path, own: Collection[str], log: Callable[[str], None]) -> None:
+def _numbers(found: Findings) -> list[int]:
+    """Of the files that are called as parts are."""
+    return [number for name in found.names if (number := number_of(name)) is not None]
+
+
+def _has_parts(folder: Location) -> bool:
+    if isinstance(folder, RemotePath):
+        return any(name.endswith(".parquet") for _, names in folder.files_below() for name in names)
+    return any(folder.rglob("*.parquet"))
+
+
+def _put_aside(stray: Location, own: Collection[str], log: Callable[[str], None]) -> None:
     """Removes a copy of a part, and gives another file a name that no reader of the folder takes for a part."""
     if stray.is_file() and stray.suffix == ".parquet" and sha256_of(stray) in own:
         stray.unlink()
         return
     names = (stray.with_name(f"_{stray.name}.aside{number or ''}") for number in count())
     aside = next(name for name in names if not name.exists() and not name.is_symlink())
-    stray.rename(aside)
+    stray.rename(aside)  # type: ignore[arg-type] # both are of one kind
     log(f"{stray} is now {aside.name}")

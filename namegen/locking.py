@@ -7,25 +7,28 @@ and the file `.lock` may stay. Its name begins with ".", so that readers of the 
 Where a network mount keeps its locks to one host (NFS with `nolock`), two hosts may be at work at once. Then each file
 is still written whole and with the same bytes, but one host may remove what the other has half-written, whose job fails
 and is run again.
+
+An object store has no such locks: see `lease`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from namegen.errors import OutputError
-from namegen.storage import make_folder, temporaries
-
-LOCK = ".lock"
+from namegen.lease import LOCK, is_leased, lease_on
+from namegen.remote import RemotePath
+from namegen.storage import Location, make_folder, temporaries
 
 
 @contextmanager
-def alone_in(folder: Path, log: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+def alone_in(folder: Location, log: Callable[[str], None] = lambda line: None) -> Iterator[Callable[[], None]]:
     """Makes `folder`, waits until no other job is in it, and removes what those that died there left half-written.
+
+    Gives a function that raises OutputError where another job may be in it all the same, as only a store's may.
 
     Args:
         log: called with a line, if there is another job to wait for.
@@ -33,6 +36,10 @@ def alone_in(folder: Path, log: Callable[[str], None] = lambda line: None) -> It
     Raises:
         OutputError: where the file system has no locks.
     """
+    if isinstance(folder, RemotePath):
+        with lease_on(folder, log) as check:
+            yield check
+        return
     make_folder(folder)
     lock = FileLock(folder / LOCK)
     try:
@@ -46,13 +53,15 @@ def alone_in(folder: Path, log: Callable[[str], None] = lambda line: None) -> It
     try:
         for left in temporaries(folder):
             left.unlink(missing_ok=True)
-        yield
+        yield lambda: None
     finally:
         lock.release()
 
 
-def is_at_work(folder: Path) -> bool:
+def is_at_work(folder: Location) -> bool:
     """Whether a job is in `folder`. Writes nothing there, so that it can be one that is only read."""
+    if isinstance(folder, RemotePath):
+        return is_leased(folder)
     if not (folder / LOCK).exists():  # no job was ever here
         return False
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from namegen.dataset import MANIFEST as DATASET_MANIFEST
 from namegen.dataset import DatasetManifest
 from namegen.errors import ArtifactError, NamegenError
 from namegen.locking import alone_in
+from namegen.manifests import Manifest, parse_manifest
 from namegen.model_folder import (
     AUTOMATON,
     FILES,
@@ -25,7 +25,7 @@ from namegen.model_folder import (
     read_model_manifest,
     remedy_for,
 )
-from namegen.storage import Manifest, absolute, parse_manifest, sha256_of, temporaries
+from namegen.storage import Location, absolute, sha256_of, sizes, temporaries
 
 M = TypeVar("M", bound=Manifest)
 
@@ -34,7 +34,7 @@ NAME = re.compile(r"[a-z-]+-[0-9a-f]{12}")
 MOST_UNVOUCHED = 2**22  # names, of a file whose checksum is not known
 
 
-def is_model(folder: Path, files: Collection[str]) -> bool:
+def is_model(folder: Location, files: Collection[str]) -> bool:
     """Whether a folder with these files is meant to be a model's."""
     return AUTOMATON in files or NAME.fullmatch(absolute(folder).name) is not None
 
@@ -42,7 +42,7 @@ def is_model(folder: Path, files: Collection[str]) -> bool:
 class ModelCheck:
     """Looks at one model's folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         self.path = path
         self.place = absolute(path)
         self.summary = f"a model, {len(FILES)} files as its manifest has them"
@@ -64,7 +64,8 @@ class ModelCheck:
             ModelFolder(self.path, manifest.configuration).load()  # kept, for the data sets that were drawn from it
         if not faults and self._names_of(manifest.configuration, None) is None:
             faults.append(self._fault("names.parquet", "has not the names that the model is of"))
-        left = [*temporaries(self.path), *filter(Path.exists, [ModelFolder(self.path, {}).checkpoint.path])]
+        checkpoint = ModelFolder(self.path, {}).checkpoint.path
+        left = [*temporaries(self.path), *([checkpoint] if checkpoint.exists() else [])]
         return faults + [self._fault(file.name, "was left by a job that died") for file in left]
 
     def repair(self, log: Callable[[str], None]) -> None:
@@ -80,7 +81,7 @@ class ModelCheck:
                 if not self._faults_now():
                     return
             drawn = self.place.parent.parent / "names" / f"model={self.place.name}"
-            datasets = [_parsed(file, DatasetManifest) for file in sorted(drawn.glob(f"*/{DATASET_MANIFEST}"))]
+            datasets = [_parsed(drawn / seed / DATASET_MANIFEST, DatasetManifest) for seed in _names_in(drawn)]
             found = [manifest, *(manifest_of for manifest_of, _ in datasets)]
             # a model's name is a hash of its configuration, so that the right one can be told wherever it is found
             fitting = (
@@ -135,7 +136,15 @@ class ModelCheck:
             return None
 
 
-def _parsed(path: Path, kind: type[M]) -> tuple[M | None, bool]:
+def _names_in(folder: Location) -> list[str]:
+    """What lies in a folder, if it is there."""
+    try:
+        return sorted(sizes(folder))
+    except OSError:
+        return []
+
+
+def _parsed(path: Location, kind: type[M]) -> tuple[M | None, bool]:
     """What is left of a manifest, and whether it is as it was written.
 
     Raises:

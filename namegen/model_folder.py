@@ -16,7 +16,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import model_validator
@@ -25,17 +24,8 @@ from namegen import automaton as automata
 from namegen.automaton import Automaton
 from namegen.checkpoint import Checkpoint
 from namegen.errors import ArtifactError
-from namegen.storage import (
-    Manifest,
-    Writing,
-    make_folder,
-    open_regular,
-    read_manifest,
-    sha256_of,
-    write_atomically,
-    write_frame,
-    write_manifest,
-)
+from namegen.manifests import Manifest, Writing, read_manifest, write_manifest
+from namegen.storage import Location, absolute, make_folder, open_regular, sha256_of, write_atomically, write_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,7 +58,7 @@ class ModelManifest(Manifest):
 class ModelFolder:
     """A folder for one model; `configuration` is what its id was made from."""
 
-    path: Path
+    path: Location
     configuration: dict[str, Any]
 
     def load(self) -> Automaton | None:
@@ -152,7 +142,7 @@ class ModelFolder:
         self.checkpoint.remove()
 
 
-def read_model_manifest(folder: Path) -> ModelManifest | None:
+def read_model_manifest(folder: Location) -> ModelManifest | None:
     """The manifest of a model's folder, or None where there is none: then it is unfinished.
 
     Raises:
@@ -164,26 +154,26 @@ def read_model_manifest(folder: Path) -> ModelManifest | None:
     return manifest
 
 
-def remedy_for(folder: Path) -> str:
+def remedy_for(folder: Location) -> str:
     """What to do about a damaged model."""
     return f"Mend it with namegen verify --repair {folder}, or remove the folder and run the job again"
 
 
-def _load(path: Path) -> Automaton:
+def _load(path: Location) -> Automaton:
     """The automaton; what a process has loaded and checked once it keeps, as a job looks twice."""
     try:
         status = path.stat()
     except OSError:
         return automata.load(path)  # says what is wrong
-    return _load_once(path.resolve(), status.st_size, status.st_mtime_ns)
+    return _load_once(absolute(path), status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
-def _load_once(path: Path, size: int, modified: int) -> Automaton:  # noqa: ARG001 - another size or time is another file
+def _load_once(path: Location, size: int, modified: int) -> Automaton:  # noqa: ARG001 - another size or time is another file
     return automata.load(path)
 
 
-def model_folder(output: Path, configuration: dict[str, Any]) -> ModelFolder:
+def model_folder(output: Location, configuration: dict[str, Any]) -> ModelFolder:
     """Where a model belongs under `output`, there or not.
 
     Args:

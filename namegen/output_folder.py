@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from namegen.errors import OutputError
 from namegen.locking import alone_in
-from namegen.storage import temporary_beside
+from namegen.remote import RemotePath
+from namegen.storage import Location, temporary_beside
 
 ELSEWHERE = "Name another folder with --output"
 # A rename that is a copy and a deletion shows readers a file in the middle, and may leave two. So do those of file
@@ -19,12 +21,15 @@ ELSEWHERE = "Name another folder with --output"
 COPYING = re.compile(r"fuse\.(s3fs|yas3fs|goofys|geesefs|gcsfuse|blobfuse2?|rclone|mount-s3)|mountpoint-s3")
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Location) -> None:
     """Makes `folder` where it is missing, and tries in it what every write of a job does.
 
     Raises:
         OutputError: where a file cannot be written, or a rename does not replace one at once.
     """
+    if isinstance(folder, RemotePath):
+        _check_store(folder)
+        return
     try:
         with alone_in(folder):  # whose beginning removes what a job that died here left
             new, old = (temporary_beside(folder / "probe") for _ in range(2))
@@ -45,7 +50,25 @@ def check_writable(folder: Path) -> None:
         raise OutputError(what, str(folder), ELSEWHERE)
 
 
-def check_room(folder: Path, count: int, names: Sequence[str]) -> None:
+def _check_store(folder: RemotePath) -> None:
+    """Creates an object twice, which has to fail: else two jobs could not be kept apart."""
+    probe = folder / f".probe-{uuid.uuid4().hex}"
+    try:
+        probe.create(b"first")
+        try:
+            with suppress(FileExistsError):
+                probe.create(b"second")
+            is_kept = probe.read_bytes() == b"first"
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be written ({error.strerror})", str(folder), ELSEWHERE) from error
+    if not is_kept:
+        what = "is in a store that writes over an object which it was asked only to create, as locks need"
+        raise OutputError(what, str(folder), ELSEWHERE)
+
+
+def check_room(folder: Location, count: int, names: Sequence[str]) -> None:
     """Looks whether the disk has room for a data set of `count` names, less what is there of it already.
 
     Args:
@@ -55,6 +78,8 @@ def check_room(folder: Path, count: int, names: Sequence[str]) -> None:
     Raises:
         OutputError: where it has not.
     """
+    if isinstance(folder, RemotePath):
+        return  # a store has no end
     there = 0
     for part in folder.glob("part-*.parquet"):
         with suppress(FileNotFoundError):  # another job may be removing it

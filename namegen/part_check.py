@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from namegen import dataset
 from namegen.automaton import Automaton
-from namegen.dataset import Part
+from namegen.device import memory_of
+from namegen.journal import Part
 from namegen.model_folder import ModelFolder
-from namegen.storage import open_regular
+from namegen.storage import Location, open_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,18 +26,31 @@ LARGEST_ROW = 1024  # bytes, and more than any has: a part that claims more is n
 
 @dataclass(frozen=True)
 class Source:
-    """What the rows of a data set come from; `known` are the names that are not novel."""
+    """What the rows of a data set come from.
+
+    Args:
+        known: the names that are not novel.
+        device: "cpu" or "cuda", on which names are drawn; they are the same.
+    """
 
     model: ModelFolder
     automaton: Automaton
     known: pa.Array
     seed: int
+    device: str = "cpu"
 
     def rows(self, first: int, count: int) -> pa.Table:
         """Those rows, as the job makes them."""
         from namegen.sampling import sample, with_novelty  # slow to import, and not needed where checksums are wrong
 
-        return with_novelty(sample(self.automaton, self.seed, first, count), self.known, self.automaton.vocabulary)
+        with memory_of(self.device):
+            drawn = sample(self.automaton, self.seed, first, count, self.device)
+            known = self._known if count <= SAMPLE else self.known
+            return with_novelty(drawn, known, self.automaton.vocabulary)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.known.to_pylist())
 
 
 def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None:  # noqa: FBT001
@@ -51,13 +66,13 @@ def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None
             sizes, unpacked = [group.num_rows for group in groups], sum(group.total_byte_size for group in groups)
             if sum(sizes) != part.rows or min(sizes) < 1 or unpacked > LARGEST_ROW * part.rows + 2**20:
                 return f"has {sum(sizes):,} rows of {unpacked:,} bytes, and the manifest says {part.rows:,} rows"
-            starts = list(accumulate(sizes, initial=part.first))
+            starts = list(accumulate(sizes, initial=part.number * dataset.PART_ROWS))
             for group in range(len(groups)) if deep else [int(part.sha256[:8], 16) % len(groups)]:
                 size = sizes[group] if deep else min(SAMPLE, sizes[group])
                 drawn = source.rows(starts[group], size)
                 if not parquet.schema_arrow.equals(drawn.schema):
                     return f"has not the columns of a data set, but {parquet.schema_arrow.names}, or of other types"
-                batch = next(parquet.iter_batches(size, row_groups=[group]))
+                batch = next(parquet.iter_batches(size, row_groups=[group], use_threads=False))
                 own = pa.Table.from_batches([batch]).replace_schema_metadata()
                 if not own.equals(drawn):
                     pairs = zip(own.to_pylist(), drawn.to_pylist(), strict=True)
@@ -68,7 +83,7 @@ def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None
     return None
 
 
-def rows_by_footer(path: Path, number: int, stream: dict[str, Any]) -> int | None:
+def rows_by_footer(path: Location, number: int, stream: dict[str, Any]) -> int | None:
     """The rows of a part by what stands in the file, if it says that it is this part of this stream."""
     import pyarrow as pa
     import pyarrow.parquet as pq

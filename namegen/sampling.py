@@ -101,13 +101,18 @@ def arrow_strings(names: Sequence[str]) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
-def with_novelty(table: pa.Table, known: pa.Array, vocabulary: Vocabulary) -> pa.Table:
+def with_novelty(table: pa.Table, known: pa.Array | frozenset[str], vocabulary: Vocabulary) -> pa.Table:
     """`table` with a column `is_novel` bool: whether the name, NFC-normalised, is none of `known`.
 
     Args:
-        known: NFC-normalised names.
+        known: NFC-normalised names. For a few rows a set is quicker than an array, which is made one each time.
         vocabulary: the symbols of all names.
     """
     names = pc.utf8_normalize(table["name"], form="NFC") if vocabulary.composes else table["name"]
-    is_novel = pc.invert(pc.is_in(names, value_set=known))
+    if isinstance(known, frozenset):
+        new = np.array([name not in known for name in names.to_pylist()], bool)
+        bits = pa.py_buffer(np.packbits(new, bitorder="little"))  # pa.array would import pandas
+        is_novel = pa.BooleanArray.from_buffers(pa.bool_(), len(new), [None, bits])
+    else:
+        is_novel = pc.invert(pc.is_in(names, value_set=known))
     return table.append_column(pa.field("is_novel", pa.bool_(), nullable=False), is_novel)

@@ -1,6 +1,7 @@
-"""Files that are whole or not there: atomic writes, checksums, and JSON manifests.
+"""Files that are whole or not there, on a disk or in an object store: atomic writes, reads, and checksums.
 
-Both folders that a run leaves, the model's and the data set's, are written through this module.
+Both folders that a run leaves, the model's and the data set's, are written through this module. What differs between a
+disk and a store is told apart here, and in `locking`.
 """
 
 from __future__ import annotations
@@ -10,36 +11,50 @@ import hashlib
 import os
 import re
 import stat
+import tempfile
 import uuid
-from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
-from io import BufferedReader
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, BinaryIO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from namegen.errors import ArtifactError
+from namegen.errors import ArtifactError, SettingError
+from namegen.remote import URL, RemotePath
 
 if TYPE_CHECKING:
     import polars as pl
 
-FORMAT_VERSION = 1  # of the manifests and of what they describe
+Location = Path | RemotePath
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
-LARGEST_MANIFEST = 2**30  # bytes: some million parts have a quarter of it; more is no manifest
 
 
-def make_folder(folder: Path) -> None:
+def location(text: str | Path | RemotePath) -> Location:
+    """Where a path or a URL leads.
+
+    Raises:
+        SettingError: for a URL of a kind that is not known, or whose package is not installed.
+    """
+    found = URL.fullmatch(text) if isinstance(text, str) else None
+    if found and found[1] in {"file", "local"}:
+        return Path(found[2])
+    if isinstance(text, str) and "::" in text and "://" in text:
+        raise SettingError("an address that leads through another is none for an output", remedy="Name just the store")
+    return RemotePath(str(text)) if found else Path(text) if isinstance(text, str) else text
+
+
+def make_folder(folder: Location) -> None:
     """Makes a folder and those above it where they are missing, and flushes them to disk."""
+    if isinstance(folder, RemotePath):
+        return  # there are none
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
         _flush_folder(path.parent)
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls `write` with a temporary path beside `path`, flushes the file to disk, and renames it to `path`.
+def write_atomically(path: Location, write: Callable[[Path], object]) -> None:
+    """Calls `write` with a temporary path on a disk, flushes the file, and makes it `path`.
 
     A reader sees the old file or the new one, never a part of either. On any failure the temporary file is removed.
     """
@@ -52,29 +67,51 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     put_in_place(temporary, path)
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Flushes a file to disk and renames it; on any failure it is removed."""
+def put_in_place(temporary: Path, path: Location) -> None:
+    """Flushes a file to disk and renames it, or puts it into a store; on any failure it is removed."""
     try:
-        _flush(temporary, os.O_RDWR)
-        temporary.replace(path)
-        _flush_folder(path.parent)  # with it the rename itself is durable
+        if isinstance(path, RemotePath):
+            path.put(temporary)
+        else:
+            _flush(temporary, os.O_RDWR)
+            temporary.replace(path)
+            _flush_folder(path.parent)  # with it the rename itself is durable
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def absolute(path: Path) -> Path:
+def absolute(path: Location) -> Location:
     """Where a path leads as it is written, links not followed: what the folders above it are called."""
+    if isinstance(path, RemotePath):
+        return path
     return Path(os.path.abspath(path))  # noqa: PTH100 - unlike Path.absolute it takes out what is ".."
 
 
-def temporary_beside(path: Path) -> Path:
-    """A new name for what will be `path`, hidden from readers of the folder."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+def temporary_beside(path: Location) -> Path:
+    """A new name for what will be `path`, hidden from readers of the folder; for a store, on this machine's disk."""
+    name = f".{path.name}.{uuid.uuid4().hex}.tmp"
+    return Path(tempfile.gettempdir()) / f"namegen{name}" if isinstance(path, RemotePath) else path.with_name(name)
 
 
-def temporaries(folder: Path) -> list[Path]:
+def temporaries(folder: Location) -> list[Path]:
     """The files that `temporary_beside` named: where nobody is at work, those of a process that died."""
+    if isinstance(folder, RemotePath):
+        return []
     return sorted(path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name) and not path.is_dir())
+
+
+def sizes(folder: Location) -> dict[str, int | None]:
+    """The names that lie in a folder, with their bytes; None for a folder. Empty where there is none."""
+    if isinstance(folder, RemotePath):
+        return folder.sizes()
+    found: dict[str, int | None] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                found[entry.name] = None if entry.is_dir() else entry.stat().st_size
+            except FileNotFoundError:  # it went in the meantime, or is a link to what is not there
+                found[entry.name] = -1
+    return found
 
 
 def write_frame(path: Path, frame: pl.DataFrame, metadata: dict[str, str] | None = None) -> None:
@@ -83,8 +120,13 @@ def write_frame(path: Path, frame: pl.DataFrame, metadata: dict[str, str] | None
         frame.write_parquet(file, metadata=metadata)
 
 
-def open_regular(path: Path) -> BufferedReader:
-    """Opens a file to be read, and refuses at once what could keep the reader waiting for ever: a pipe, a device."""
+def open_regular(path: Location) -> BinaryIO:
+    """Opens a file to be read, and refuses at once what could keep the reader waiting for ever: a pipe, a device.
+
+    Of a store all of it is read, in one request.
+    """
+    if isinstance(path, RemotePath):
+        return BytesIO(path.read_bytes())
     return open(path, "rb", opener=_open_regular)  # Path.open has no opener
 
 
@@ -96,7 +138,21 @@ def _open_regular(path: str, flags: int) -> int:
     return descriptor
 
 
-def sha256_of(path: Path) -> str:
+@contextmanager
+def local_copy(path: Location) -> Iterator[Path]:
+    """The file on this machine's disk: itself, or for as long as it is needed a copy."""
+    if not isinstance(path, RemotePath):
+        yield path
+        return
+    copy = temporary_beside(path)
+    try:
+        path.fetch(copy)
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def sha256_of(path: Location) -> str:
     """SHA-256 of a file's bytes, in hex.
 
     Raises:
@@ -104,113 +160,10 @@ def sha256_of(path: Path) -> str:
     """
     try:
         with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # any readable will do
     except OSError as error:
         what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise ArtifactError(what, str(path), "Restore it, or remove its folder to have it made again") from error
-
-
-def versions() -> dict[str, str]:
-    """The versions that decide a file's bytes."""
-    return {package: version(package) for package in ("namegen", "numpy", "polars", "pyarrow", "torch")}
-
-
-class Writing(BaseModel):
-    """How a manifest came to be written: all in it that may differ between two runs that made the same.
-
-    Args:
-        at: when.
-        notes: what changes nothing, such as the seconds that a training took.
-        sha256: of the manifest's text with this field left empty.
-    """
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    notes: dict[str, Any] = Field(default_factory=dict)
-    sha256: str = ""
-
-
-class Manifest(BaseModel):
-    """What every manifest has; the kinds add to it. What is not of the right type is refused, not converted."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    format_version: int = FORMAT_VERSION
-    versions: dict[str, str] = Field(default_factory=versions)
-    written: Writing = Field(default_factory=Writing)
-
-
-M = TypeVar("M", bound=Manifest)
-
-
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Writes a manifest with its checksum, as JSON that a person can read, with the format version first."""
-    text = _text(_sealed(manifest))
-    write_atomically(path, lambda temporary: temporary.write_bytes(text))
-
-
-def read_manifest(path: Path, kind: type[M], remedy: str = "Remove the folder to have it made again") -> M | None:
-    """The manifest at `path`, or None where there is none.
-
-    Raises:
-        ArtifactError: where it cannot be read, is no manifest of this kind, is not as it was written, or is of a
-            newer format.
-    """
-    try:
-        manifest, is_whole = parse_manifest(path, kind)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ArtifactError(f"cannot be read ({error.strerror})", str(path), "Check its permissions") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "JSON"
-        raise ArtifactError(f"is not a manifest ({where}: {first['msg']})", str(path), remedy) from None
-    if not is_whole:
-        raise ArtifactError("was altered: it does not fit its checksum", str(path), remedy)
-    return manifest
-
-
-def parse_manifest(path: Path, kind: type[M]) -> tuple[M, bool]:
-    """What a manifest says, and whether every byte of it is as it was written.
-
-    Raises:
-        OSError: where it cannot be read.
-        ValidationError: where it is no manifest of this kind.
-        ArtifactError: where it is of a newer format.
-    """
-    with open_regular(path) as file:
-        data = file.read(LARGEST_MANIFEST + 1)
-    if len(data) > LARGEST_MANIFEST:
-        raise OSError(errno.EFBIG, f"it has more than {LARGEST_MANIFEST:,} bytes", str(path))
-    found = _Versioned.model_validate_json(data).format_version
-    if found > FORMAT_VERSION:
-        what = f"has format version {found}, and this version of namegen reads up to {FORMAT_VERSION}"
-        raise ArtifactError(what, str(path), "Upgrade namegen, or name another output folder")
-    manifest = kind.model_validate_json(data)
-    return manifest, data == _text(_sealed(manifest))
-
-
-class _Versioned(BaseModel):
-    """Only the format version, which says whether the rest can be read."""
-
-    model_config = ConfigDict(strict=True)
-
-    format_version: int
-
-
-def _sealed(manifest: M) -> M:
-    """The manifest with the SHA-256 of its text in its place."""
-
-    def with_sha256(sha256: str) -> M:
-        return manifest.model_copy(update={"written": manifest.written.model_copy(update={"sha256": sha256})})
-
-    return with_sha256(hashlib.sha256(_text(with_sha256(""))).hexdigest())
-
-
-def _text(manifest: Manifest) -> bytes:
-    return f"{manifest.model_dump_json(indent=2)}\n".encode()
 
 
 def _flush_folder(folder: Path) -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from namegen import dataset_check, model_check
-from namegen.errors import ArtifactError, NamegenError, OutputError, printable
+from namegen.errors import ArtifactError, NamegenError, OutputError, SettingError, printable
 from namegen.locking import is_at_work
-from namegen.storage import absolute
+from namegen.remote import RemotePath
+from namegen.storage import Location, absolute, location
 
 # What finds out, and mends, one folder.
 Check = dataset_check.DatasetCheck | model_check.ModelCheck
 
 
 def verify(
-    folder: Path | str,
+    folder: str | Path | RemotePath,
     *,
     deep: bool = False,
     repair: bool = False,
-    model: Path | str | None = None,
+    model: str | Path | RemotePath | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """What is wrong with a data set, a model, or all of them below a folder: a line each, with what to do about it.
@@ -31,28 +32,50 @@ def verify(
         model: the model's folder of a data set that lies apart from it.
         log: called with a line on each model or data set, and on each fault that is being mended.
     """
-    folder = Path(folder)
     try:
-        is_folder = folder.is_dir()
-    except (OSError, ValueError):  # a name that is too long, or has a null character in it
+        where, of = location(folder), location(model) if model else None
+        is_folder = where.is_dir()
+    except SettingError as error:  # a URL of a kind that is not known
+        return [str(error)]
+    except (OSError, ValueError) as error:  # a name that is too long, or has a null character in it
+        if isinstance(where, RemotePath) and isinstance(error, OSError):
+            return [str(OutputError(f"cannot be read ({error.strerror})", str(folder)))]
         is_folder = False
     if not is_folder:
         return [str(ArtifactError("there is no such folder", str(folder), "Name one that the job printed"))]
-    checks, faults = checks_below(folder, deep, Path(model) if model else None)
+    checks, faults = checks_below(where, deep, of)
     if not checks and not faults:
         return [str(ArtifactError("holds no model and no data set", str(folder), "Name a folder that the job printed"))]
     return [str(fault) for check in checks for fault in _see_to(check, log, repair)] + list(map(str, faults))
 
 
 def checks_below(
-    folder: Path,
+    folder: Location,
     deep: bool,  # noqa: FBT001
-    model: Path | None,
+    model: Location | None,
 ) -> tuple[list[Check], list[NamegenError]]:
     """A check of each model and each data set in a folder and below it, the models first; and what is in neither."""
     models: list[Check] = []
     datasets: list[Check] = []
     faults: list[NamegenError] = []
+    for path, folders, files in _walk(folder, faults):
+        if model_check.is_model(path, files):
+            models.append(model_check.ModelCheck(path))
+        elif dataset_check.is_dataset(path, files):
+            datasets.append(dataset_check.DatasetCheck(path, deep, model))
+            folders.clear()  # whatever is in it is looked at by the check
+        elif any(part == "names" or part.startswith("model=") for part in absolute(path).parts):
+            what = "is in no data set, and readers of the folders above take it for a part"
+            strays = [path / file for file in sorted(files) if file.endswith(".parquet")]
+            faults += [ArtifactError(what, str(stray), "Move it elsewhere, or remove it") for stray in strays]
+    return models + datasets, faults
+
+
+def _walk(folder: Location, faults: list[NamegenError]) -> Iterator[tuple[Location, list[str], list[str]]]:
+    """Each folder from `folder` down, with the folders and files in it; one that is taken from the list is left out."""
+    if isinstance(folder, RemotePath):
+        yield from _walk_store(folder)
+        return
     seen: set[tuple[int, int]] = set()
 
     def not_read(error: OSError) -> None:
@@ -66,16 +89,18 @@ def checks_below(
             continue
         seen.add((status.st_dev, status.st_ino))
         folders.sort()
-        if model_check.is_model(path, files):
-            models.append(model_check.ModelCheck(path))
-        elif dataset_check.is_dataset(path, files):
-            datasets.append(dataset_check.DatasetCheck(path, deep, model))
-            folders.clear()  # whatever is in it is looked at by the check
-        elif any(part == "names" or part.startswith("model=") for part in absolute(path).parts):
-            what = "is in no data set, and readers of the folders above take it for a part"
-            strays = [path / file for file in sorted(files) if file.endswith(".parquet")]
-            faults += [ArtifactError(what, str(stray), "Move it elsewhere, or remove it") for stray in strays]
-    return models + datasets, faults
+        yield path, folders, files
+
+
+def _walk_store(folder: RemotePath) -> Iterator[tuple[Location, list[str], list[str]]]:
+    left_out: set[str] = set()
+    for path, files in folder.files_below():
+        above = [path.key[:end] for end, letter in enumerate(path.key) if letter == "/"]
+        if left_out.isdisjoint(above):
+            folders = ["whatever is in it"]
+            yield path, folders, files
+            if not folders:
+                left_out.add(path.key)
 
 
 def _see_to(check: Check, log: Callable[[str], None], repair: bool) -> list[NamegenError]:  # noqa: FBT001

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,16 @@ from namegen.automaton import Automaton, Contexts, quantise, walk
 from namegen.corpus import Corpus, read_corpus
 from namegen.evaluation import nll
 from namegen.logarithm import ln
+from namegen.manifests import Manifest, read_manifest, write_manifest
 from namegen.models import bigram
-from namegen.storage import Manifest, read_manifest, write_manifest
+from namegen.storage import Location
 from notebook_draws import notebook_counts
+from servers import prefect_server as start_server
 
 ROOT = Path(__file__).parents[1]
 NAMES = ROOT / "data" / "names.txt"
+COMMAND = [sys.executable, "flows/generate.py"]
+KNESER_NEY = ["--model", "kneser-ney"]  # fitted in a fraction of a second
 
 # No test asserts a time. On a build server the examples are the same every time; elsewhere each run tries new ones.
 settings.register_profile(
@@ -56,6 +62,43 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with a fresh Prefect, and without a server to talk to."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**kept, "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect"))}
+
+
+@pytest.fixture(scope="session")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `first` has its model and its names."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The real command."""
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="session")
+def first(environment: dict[str, str], output: Path) -> subprocess.CompletedProcess[str]:
+    """The first run of all, on a fresh Prefect database, in surroundings that are as unkind as they can be."""
+    unkind = {"HTTP_PROXY": "http://127.0.0.1:9", "PREFECT_SERVER_API_AUTH_STRING": "a:b", "PYTHONIOENCODING": "ascii"}
+    return run({**environment, **unkind}, *KNESER_NEY, "--count", 5000, "--output", output)
+
+
+@pytest.fixture(scope="session")
+def server(
+    environment: dict[str, str],
+    first: subprocess.CompletedProcess[str],  # noqa: ARG001 - which has made the database
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """A real `prefect server start`, on a database that is already there."""
+    with start_server(environment, tmp_path_factory.mktemp("server")) as ready:
+        yield ready()
+
+
+@pytest.fixture(scope="session")
 def made(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Made:  # noqa: ARG001 - only has to be there
     """A run of the flow with 20,000 names and otherwise the defaults."""
     return generate(count=20_000, names=str(NAMES), output=str(tmp_path_factory.mktemp("made")))
@@ -73,11 +116,26 @@ def table_nll(names: Sequence[str], probabilities: NDArray[np.float64], contexts
     return nll(names, walk(names, contexts.vocabulary, contexts.successor, ln(probabilities)))[1]
 
 
+def on_disk(path: Location) -> Path:
+    """A place that is known to be none in a store."""
+    assert isinstance(path, Path)
+    return path
+
+
 def rewrite(path: Path, kind: type[Manifest], **changes: Any) -> None:  # noqa: ANN401 - JSON
     """Changes a manifest, and gives it the checksum that belongs to it."""
     manifest = read_manifest(path, kind)
     assert manifest
     write_manifest(path, manifest.model_copy(update=changes))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the two processes that run the tests, one has those that share what takes long to make."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", [])
+        shared = next((name for name in ("server", "first", "made", "prefect_server") if name in fixtures), "")
+        group = {"server": "commands", "first": "commands", "made": "flows", "prefect_server": "flows"}.get(shared)
+        item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,9 +15,10 @@ PACKAGE = ROOT / "namegen"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MODELS = {f"namegen.models.{path.stem}" for path in (PACKAGE / "models").glob("*.py")} - {"namegen.models.__init__"}
 SAMPLING = {"sampling", "cpu_sampler", "cpu_kernel", "compiled", "philox", "logarithm"}
-FILES = {"dataset", "model_folder", "storage", "checkpoint", "locking", "output_folder"}
-CHECKS = {"verification", "dataset_check", "part_check", "model_check"}
-AFTER_THE_TABLE = {"automaton", "evaluation", "quality"} | SAMPLING | FILES | CHECKS
+FILES = {"dataset", "dataset_writer", "journal", "manifests", "model_folder", "storage", "checkpoint", "output_folder"}
+PLACES = {"remote", "locking", "lease"}
+CHECKS = {"verification", "dataset_check", "part_check", "model_check", "pruning", "ranges"}
+AFTER_THE_TABLE = {"automaton", "evaluation", "quality"} | SAMPLING | FILES | PLACES | CHECKS
 BEFORE_THE_TABLE = {"vocabulary", "corpus", "ngrams", "events", "presets", "expansion", "fitting"}
 
 
@@ -69,7 +70,7 @@ def test_the_torch_sampler_knows_no_model() -> None:
 
 
 def test_the_data_set_knows_no_sampler() -> None:
-    found = imports(PACKAGE / "dataset.py")
+    found = imports(PACKAGE / "dataset.py") | imports(PACKAGE / "dataset_writer.py")
     assert not {"namegen.sampling", "namegen.torch_sampler", "namegen.automaton"} & found
 
 

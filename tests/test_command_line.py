@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -23,64 +18,19 @@ import pytest
 import command_line
 import namegen
 import progress
-from conftest import NAMES, ROOT, rewrite
+from conftest import COMMAND, KNESER_NEY, NAMES, ROOT, rewrite, run
 from namegen.corpus import Corpus
 from namegen.dataset import DatasetManifest, dataset_folder
+from namegen.manifests import read_manifest
 from namegen.model_folder import ModelManifest, model_name
-from namegen.storage import read_manifest
 from parameters import PARAMETERS, chosen_preset, find_model
-
-COMMAND = [sys.executable, "flows/generate.py"]
-KNESER_NEY = ["--model", "kneser-ney"]  # fitted in a fraction of a second
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment with a fresh Prefect, and without a server to talk to."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {**kept, "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect"))}
-
-
-@pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("outputs")
-
-
-def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+from servers import call, needs_proc, processes_with, wait_until
 
 
 def processes_of(environment: dict[str, str]) -> list[str]:
     """The command lines of all processes that run with this environment's Prefect, but for the lasting server."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if environment["PREFECT_HOME"].encode() in (folder / "environ").read_bytes():
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found += [command] if "prefect server start" not in command else []
-        except OSError:  # it ended while we looked
-            continue
-    return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes in /proc")
-
-
-@pytest.fixture(scope="module")
-def first(environment: dict[str, str], output: Path) -> subprocess.CompletedProcess[str]:
-    """The first run of all, on a fresh Prefect database, in surroundings that are as unkind as they can be."""
-    unkind = {"HTTP_PROXY": "http://127.0.0.1:9", "PREFECT_SERVER_API_AUTH_STRING": "a:b", "PYTHONIOENCODING": "ascii"}
-    return run({**environment, **unkind}, *KNESER_NEY, "--count", 5000, "--output", output)
+    found = processes_with(environment["PREFECT_HOME"]).values()
+    return [command for command in found if "prefect server start" not in command]
 
 
 def test_the_command(first: subprocess.CompletedProcess[str]) -> None:
@@ -153,42 +103,6 @@ def test_two_at_once(environment: dict[str, str], tmp_path: Path) -> None:
     assert (drawn["index"] == pl.arange(2_000_000, eager=True)).all()
 
 
-@pytest.fixture(scope="module")
-def server(
-    environment: dict[str, str],
-    first: subprocess.CompletedProcess[str],  # noqa: ARG001 - which has made the database
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[str]:
-    """A real `prefect server start`, on a database that is already there."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    own = {**environment, "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
-    url = f"http://127.0.0.1:{port}/api"
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5) as response:  # noqa: S310 - our own server
-                return bool(response.status == 200)
-        except OSError:
-            return False
-
-    log = (folder / "server.log").open("w")
-    with log, subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True) as process:
-        assert wait_until(answers, 120), (folder / "server.log").read_text()
-        yield url
-        os.killpg(process.pid, signal.SIGTERM)
-
-
-def post(url: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    request = urllib.request.Request(  # noqa: S310 - our own server
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-        return json.load(response)
-
-
 @pytest.mark.usefixtures("first")
 def test_on_a_real_server(environment: dict[str, str], server: str, output: Path) -> None:
     """With PREFECT_API_URL set the run, its tasks, logs and artifacts are on that server, and no other starts.
@@ -202,16 +116,16 @@ def test_on_a_real_server(environment: dict[str, str], server: str, output: Path
     assert "namegen.cpu_kernel" in imported
     assert "torch" not in imported
     newest = {"sort": "EXPECTED_START_TIME_DESC", "limit": 1}
-    (flow_run,) = post(f"{server}/flow_runs/filter", newest)
+    (flow_run,) = call(f"{server}/flow_runs/filter", newest)
     assert flow_run["state"]["type"] == "COMPLETED"
     assert flow_run["parameters"]["count"] == 6000
     of_run = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
-    assert wait_until(lambda: len(post(f"{server}/task_runs/filter", of_run)) == 3, 20)
-    tasks = post(f"{server}/task_runs/filter", of_run)
+    assert wait_until(lambda: len(call(f"{server}/task_runs/filter", of_run)) == 3, 20)
+    tasks = call(f"{server}/task_runs/filter", of_run)
     assert {task["name"].rpartition("-")[0] for task in tasks} == {"ingest", "sample", "publish"}
-    artifacts = post(f"{server}/artifacts/filter", of_run)
+    artifacts = call(f"{server}/artifacts/filter", of_run)
     assert {artifact["key"] for artifact in artifacts} == {"evaluation", "data-set"}
-    logs = post(f"{server}/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}, "limit": 200})
+    logs = call(f"{server}/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}, "limit": 200})
     assert any("32,257 names" in line["message"] for line in logs)
 
 
@@ -231,7 +145,7 @@ def test_a_job_that_is_asked_to_end(
         log = process.communicate(timeout=60)[1]
     assert process.returncode == code, log
     assert log.splitlines()[-1] == f"generate.py: {word}; the same command goes on from here"
-    (flow_run,) = post(f"{server}/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
+    (flow_run,) = call(f"{server}/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
     assert flow_run["state"]["type"] in {"CRASHED", "CANCELLED"}
     assert not list(tmp_path.rglob("*.tmp"))
     (names,) = tmp_path.glob("names/*/*")
@@ -272,7 +186,7 @@ def test_a_file_that_cannot_grow(environment: dict[str, str], server: str, outpu
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1] == "generate.py: failed: [Errno 27] File too large"
     (names,) = tmp_path.glob("names/*/*")
-    assert {file.name for file in names.iterdir()} <= {".lock", "_journal.jsonl", "part-000001.parquet"}
+    assert {file.name for file in names.iterdir()} <= {".lock", "_journal-000000.jsonl", "part-000001.parquet"}
     assert run(own, *command[2:]).returncode == 0
     assert namegen.verify(names, deep=True) == []
 

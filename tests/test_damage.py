@@ -14,14 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import tiny
-from conftest import rewrite
+from conftest import on_disk, rewrite
 from namegen import dataset, verify
-from namegen.dataset import DatasetManifest, Part, write_dataset
+from namegen.dataset import DatasetManifest, number_of
 from namegen.dataset_check import DatasetCheck
+from namegen.dataset_writer import PARQUET, write_dataset
 from namegen.errors import ArtifactError
 from namegen.locking import alone_in
+from namegen.manifests import read_manifest
 from namegen.model_folder import ModelManifest
-from namegen.storage import read_manifest, sha256_of
+from namegen.storage import sha256_of
 from tiny import PART, job, place, tree
 
 SEEDS = (1, 2)
@@ -90,7 +92,7 @@ def damage(output: Path, draw: random.Random) -> str:
 def test_whole_trees_are_right(output: Path) -> None:
     """Nothing is wrong with the folder, its model, or its data sets, in whole or in part; nothing is changed."""
     before = tree(output)
-    for folder in (output, output / "names", place(output).path, names_of(output)):
+    for folder in (output, output / "names", on_disk(place(output).path), names_of(output)):
         for deep in (False, True):
             assert verify(folder, deep=deep, repair=True) == []
     assert tree(output) == before
@@ -148,7 +150,7 @@ def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: p
     table = pq.read_table(folder / part)
     novel = table["is_novel"].to_pylist()
     changed = table.set_column(3, table.schema.field(3), [[*novel[:150], not novel[150], *novel[151:]]])
-    pq.write_table(changed, folder / part, **dataset.PARQUET)
+    pq.write_table(changed, folder / part, **PARQUET)
     vouch_for(folder, part)
     assert verify(folder) == []
     (problem,) = verify(folder, deep=True)
@@ -187,9 +189,10 @@ def vouch_for(folder: Path, part: str) -> None:
     """Makes the manifest have a part as it is."""
     manifest = read_manifest(folder / "_manifest.json", DatasetManifest)
     assert manifest
-    sha256 = sha256_of(folder / part)
-    parts = [Part(**{**each.model_dump(), "sha256": sha256}) if each.file == part else each for each in manifest.parts]
-    rewrite(folder / "_manifest.json", DatasetManifest, parts=tuple(parts))
+    sha256, number = list(manifest.part_sha256), number_of(part)
+    assert number is not None
+    sha256[number] = sha256_of(folder / part)
+    rewrite(folder / "_manifest.json", DatasetManifest, part_sha256=tuple(sha256))
 
 
 def test_what_is_not_ours_is_put_aside(output: Path) -> None:
@@ -226,16 +229,16 @@ def test_links_pipes_and_folders_in_the_way(output: Path, tmp_path: Path) -> Non
     (folder / "part-000000.parquet").symlink_to(outside)
     (folder / "part-000001.parquet").unlink()
     os.mkfifo(folder / "part-000001.parquet")
-    (folder / "_journal.jsonl").symlink_to(outside)
-    (place(output).path / "quality.parquet").unlink()
-    (place(output).path / "quality.parquet").symlink_to("/dev/zero")
+    (folder / "_journal-000000.jsonl").symlink_to(outside)
+    (on_disk(place(output).path) / "quality.parquet").unlink()
+    (on_disk(place(output).path) / "quality.parquet").symlink_to("/dev/zero")
     problems = verify(output)
     assert len(problems) >= 4
     assert sum("it is no regular file" in problem for problem in problems) >= 2
     assert verify(output, repair=True) == []
     assert tree(output) == before
     assert outside.read_bytes() == b"precious"
-    os.mkfifo(folder / "_journal.jsonl")
+    os.mkfifo(folder / "_journal-000000.jsonl")
     (folder / "part-000000.parquet").unlink()
     (folder / "part-000009.parquet").symlink_to(tmp_path / "nowhere")
     job(output)
@@ -270,7 +273,7 @@ def test_what_readers_would_take_for_a_part(output: Path) -> None:
 def test_however_the_folder_is_named(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From within, from above, with dots and slashes: sound is sound, and damage is mended."""
     before = tree(output)
-    model, names = place(output).path, names_of(output)
+    model, names = on_disk(place(output).path), names_of(output)
     for folder in (output, model, names):
         monkeypatch.chdir(folder)
         for way in (".", f"../{folder.name}", f"{folder}/", os.path.relpath(folder.parent) + f"/./{folder.name}"):
@@ -307,7 +310,7 @@ def test_a_job_that_died_while_it_added(output: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_dataset(folder, 2000, source.automaton.stream(1), dies, source.model.configuration)
     (problem,) = verify(folder)
-    assert "_journal.jsonl: was left by a job that died: run it again, with its --count" in problem
+    assert "_journal-000004.jsonl: was left by a job that died: run it again, with its --count" in problem
     kept = {file: file.stat().st_mtime_ns for file in folder.glob("part-*")}
     assert len(kept) == 7
     assert verify(folder, repair=True) == []
@@ -336,7 +339,7 @@ def test_names_that_unpack_to_very_many(output: Path, monkeypatch: pytest.Monkey
     """A small file of a column that repeats is not unpacked, where nothing vouches for it."""
     monkeypatch.setattr("namegen.model_check.MOST_UNVOUCHED", 1000)
     before = tree(output)
-    path = place(output).path / "names.parquet"
+    path = on_disk(place(output).path) / "names.parquet"
     pq.write_table(pa.table({"name": pa.array(["abc"] * 1001).dictionary_encode()}), path)
     with pytest.raises(ArtifactError, match="has more than 1,000 names"):
         place(output).names(1000)
@@ -348,10 +351,10 @@ def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path)
     """It says so, and is right when the model is named; a model that is not its own is refused."""
     alone = Path(shutil.copytree(names_of(output), tmp_path / "alone"))
     assert verify(alone) == [f"{alone}: lies apart from its model. Name the model with --model."]
-    assert verify(alone, model=place(output).path, deep=True) == []
+    assert verify(alone, model=on_disk(place(output).path), deep=True) == []
     (alone / "part-000004.parquet").unlink()
-    assert len(verify(alone, model=place(output).path)) == 1
-    assert verify(alone, model=place(output).path, repair=True) == []
+    assert len(verify(alone, model=on_disk(place(output).path))) == 1
+    assert verify(alone, model=on_disk(place(output).path), repair=True) == []
     assert tree(alone) == tree(names_of(output))
     other = tmp_path / "other"
     with pytest.MonkeyPatch.context() as patch:
@@ -362,17 +365,17 @@ def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path)
     for folders in (alone, names_of(output)):  # one typo must not replace names by those of another model
         assert "holds no names of" in verify(folders, model=folder, repair=True)[0]
     assert contents(alone) == before
-    shutil.rmtree(place(output).path)
+    shutil.rmtree(on_disk(place(output).path))
     assert any("which is not in" in problem for problem in verify(names_of(output), repair=True))
     assert contents(names_of(output)) == before
 
 
 def test_a_model_that_this_machine_makes_otherwise(output: Path) -> None:
     """A repair that would come to another automaton writes nothing, and says what is left to do."""
-    manifest = place(output).path / "manifest.json"
+    manifest = on_disk(place(output).path) / "manifest.json"
     rewrite(manifest, ModelManifest, automaton_sha256="0" * 64)
     before = tree(output)
-    problems = verify(place(output).path, repair=True)
+    problems = verify(on_disk(place(output).path), repair=True)
     assert any("made here, it is another model" in problem for problem in problems)
     assert tree(output) == before
 
@@ -392,14 +395,14 @@ def test_a_tree_that_cannot_be_repaired_says_so(output: Path) -> None:
         file.unlink()
     problems = verify(names_of(output), repair=True)
     assert any("nothing says how many rows it had" in problem for problem in problems)
-    (place(output).path / "manifest.json").unlink()
-    problems = verify(place(output).path, repair=True)
+    (on_disk(place(output).path) / "manifest.json").unlink()
+    problems = verify(on_disk(place(output).path), repair=True)
     assert any("has lost its settings" in problem for problem in problems)
 
 
 def test_a_newer_format(output: Path) -> None:
     """It is left alone."""
-    for file in (names_of(output) / "_manifest.json", place(output).path / "manifest.json"):
+    for file in (names_of(output) / "_manifest.json", on_disk(place(output).path) / "manifest.json"):
         file.write_text(file.read_text().replace('"format_version": 1', '"format_version": 2'))
         before = tree(output)
         (problem,) = verify(file.parent, repair=True)

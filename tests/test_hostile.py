@@ -22,10 +22,11 @@ import tiny
 from namegen import dataset
 from namegen.automaton import Automaton, load
 from namegen.corpus import read_corpus
-from namegen.dataset import MANIFEST, DatasetManifest, Journal, Part
+from namegen.dataset import MANIFEST, DatasetManifest
 from namegen.errors import ArtifactError, NamegenError
+from namegen.journal import Journal, Part
+from namegen.manifests import read_manifest
 from namegen.model_folder import ModelManifest
-from namegen.storage import read_manifest
 
 BATCH, BATCHES = 50, 20  # inputs an example of hypothesis, and examples a reader, times `--times`
 PIECES = [  # that mean something to one of the readers
@@ -141,12 +142,13 @@ def test_journals(tmp_path: Path, times: int) -> None:
     """Lines of any kind are passed over, and parts are always on the grid."""
     journal = Journal(tmp_path, {"seed": 1})
     for number in range(3):
-        journal.add(Part(file=dataset.part_name(number), first=number * tiny.PART, rows=tiny.PART, sha256="0" * 64))
+        journal.add(Part(number, tiny.PART, "0" * 64, 100))
     (path,) = tmp_path.iterdir()
     data = path.read_bytes()
 
     def read(_: Path) -> None:
-        assert all(dataset.number_of(name) == part.first // tiny.PART for name, part in journal.read().items())
+        parts = journal.read([path.name])
+        assert all(number == part.number >= 0 < part.rows for number, part in parts.items())
 
     taken, refused = attack(path, [data], times, read)
     assert taken > 0

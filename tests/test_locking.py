@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from namegen.locking import LOCK, alone_in, is_at_work
+from namegen.lease import LOCK
+from namegen.locking import alone_in, is_at_work
 
 HOLDER = """
 import sys, time

@@ -9,7 +9,7 @@ import pytest
 
 from namegen import output_folder
 from namegen.errors import OutputError
-from namegen.locking import LOCK
+from namegen.lease import LOCK
 from namegen.output_folder import check_room, check_writable, file_system_of, size
 
 

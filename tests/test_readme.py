@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import namegen
-from conftest import ROOT
+from conftest import ROOT, on_disk
 from generate import Made
 from namegen import report
 
@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def beside_outputs(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory in which `outputs` is that of a run."""
-    (tmp_path / "outputs").symlink_to(made.model.path.parents[1], target_is_directory=True)
+    (tmp_path / "outputs").symlink_to(on_disk(made.model.path).parents[1], target_is_directory=True)
     monkeypatch.chdir(tmp_path)
 
 

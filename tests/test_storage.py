@@ -8,18 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from namegen import storage
+from namegen import manifests, storage
 from namegen.errors import ArtifactError, NamegenError, printable
-from namegen.storage import (
-    Manifest,
-    Writing,
-    make_folder,
-    open_regular,
-    read_manifest,
-    sha256_of,
-    write_atomically,
-    write_manifest,
-)
+from namegen.manifests import Manifest, Writing, read_manifest, write_manifest
+from namegen.storage import make_folder, open_regular, sha256_of, write_atomically
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -137,7 +129,7 @@ def test_a_manifest_is_a_file_of_some_size(tmp_path: Path, monkeypatch: pytest.M
         pass
     path.unlink()
     path.write_bytes(bytes(1000))
-    monkeypatch.setattr(storage, "LARGEST_MANIFEST", 999)
+    monkeypatch.setattr(manifests, "LARGEST_MANIFEST", 999)
     with pytest.raises(ArtifactError, match="more than 999 bytes"):
         read_manifest(path, Example)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from conftest import NAMES
 from namegen import making
 from namegen.corpus import Corpus, corpus_of, split
-from namegen.dataset import dataset_folder, write_dataset
+from namegen.dataset import dataset_folder
+from namegen.dataset_writer import Written, write_dataset
 from namegen.fitting import fit_models
 from namegen.locking import alone_in
 from namegen.model_folder import ModelFolder, model_folder
@@ -18,6 +19,7 @@ from namegen.models.mlp import Settings
 from namegen.ngrams import count_ngrams
 from namegen.part_check import Source
 from namegen.presets import Preset, configuration_of
+from namegen.storage import Location
 
 PART = 200  # rows, in place of 2^20
 PRESETS = {
@@ -32,15 +34,18 @@ def corpus() -> Corpus:
     return corpus_of(NAMES.read_text().split()[:400])
 
 
-def place(output: Path, model: str = "kneser-ney") -> ModelFolder:
+def place(output: Location, model: str = "kneser-ney") -> ModelFolder:
     """Where the model belongs."""
     return model_folder(output, configuration_of(corpus().sha256, model, PRESETS[model], 0.2))
 
 
-def job(output: Path, model: str = "kneser-ney", count: int = 900, seed: int = 1) -> None:
+def job(output: Location, model: str = "kneser-ney", count: int = 900, seed: int = 1) -> Written:
     """Fits the model and draws the names, where they are not there; `dataset.PART_ROWS` has to be `PART`."""
-    folder, names = place(output, model), output.parent / "names.txt"
-    names.write_text("\n".join(corpus().names))
+    folder, notes = place(output, model), {"trained_on": "cpu"}
+    if isinstance(output, Path):
+        names = output.parent / "names.txt"
+        names.write_text("\n".join(corpus().names))
+        notes["names"] = str(names)
     with alone_in(folder.path):
         automaton = folder.load()
         folder.checkpoint.remove() if automaton else None
@@ -49,12 +54,12 @@ def job(output: Path, model: str = "kneser-ney", count: int = 900, seed: int = 1
             counts = count_ngrams(parts.train, corpus().vocabulary, PRESETS[model].order)
             fitted = fit_models(counts, parts.dev, model, PRESETS[model], "cpu", folder.checkpoint)
             automaton, figures = making.assess(fitted, corpus(), parts, model)
-            notes = {"trained_on": "cpu", "names": str(names)}
             making.save(folder, corpus(), counts, fitted, automaton, figures, notes)
     target = dataset_folder(output, folder.path.name, seed)
-    with alone_in(target):
+    with alone_in(target) as alone:
         rows = Source(folder, automaton, folder.names(), seed).rows
-        write_dataset(target, count, automaton.stream(seed), rows, folder.configuration, workers=2)
+        stream = automaton.stream(seed)
+        return write_dataset(target, count, stream, rows, folder.configuration, workers=2, still_alone=alone)
 
 
 def tree(output: Path) -> dict[str, bytes]:
@@ -62,11 +67,13 @@ def tree(output: Path) -> dict[str, bytes]:
     files = {}
     for file in sorted(output.rglob("*")):
         if file.is_file() and file.name != ".lock" and file.suffix != ".aside":
-            data = file.read_bytes()
-            if file.suffix == ".json":
-                data = json.dumps({**json.loads(data), "written": None}).encode()
-            files[str(file.relative_to(output))] = data
+            files[str(file.relative_to(output))] = without_time(file.name, file.read_bytes())
     return files
+
+
+def without_time(name: str, data: bytes) -> bytes:
+    """A file's bytes; of a manifest all but how it came to be written."""
+    return json.dumps({**json.loads(data), "written": None}).encode() if name.endswith(".json") else data
 
 
 def damaged(data: bytes, draw: random.Random) -> bytes:

@@ -1,0 +1,211 @@
+"""Removes old data sets, and the models that no data set is left of.
+
+A data set that is removed is gone for readers at once: on a disk its folder is renamed first, in a store its manifest
+goes first. Should that be interrupted, the next call goes on with what is left.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from namegen.dataset import MANIFEST, DatasetManifest, number_of
+from namegen.errors import ArtifactError, NamegenError, SettingError
+from namegen.journal import NAME as JOURNAL
+from namegen.lease import LOCK
+from namegen.locking import alone_in, is_at_work
+from namegen.manifests import parse_manifest
+from namegen.model_folder import FILES, ModelManifest
+from namegen.model_folder import MANIFEST as MODEL_MANIFEST
+from namegen.output_folder import size
+from namegen.remote import RemotePath
+from namegen.storage import Location, location, sizes
+
+SEED = re.compile(r"seed=[0-9]+")
+REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # what a call that died has left
+OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|_part-[0-9]+\.parquet\.aside[0-9]*|checkpoint\.safetensors")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set or a model that lies in an output folder.
+
+    Args:
+        model: the name of its model's folder.
+        written: when it was finished, in UTC, as its manifest has it; empty where it is not.
+        size: bytes.
+    """
+
+    path: Location
+    model: str
+    written: str
+    size: int
+    rows: int = 0
+
+    def __str__(self) -> str:
+        what = f"{self.rows:,} names" if self.rows else "unfinished" if not self.written else "a model"
+        return f"{self.path} ({what}, {size(self.size)}{', ' + self.written if self.written else ''})"
+
+
+@dataclass
+class Pruned:
+    """What a call came to.
+
+    Args:
+        removed: or what would be.
+        busy: left alone, as a job is at work there.
+        foreign: left alone, as something else lies in them.
+    """
+
+    removed: list[Found]
+    busy: list[Found]
+    foreign: list[Found]
+
+    def sort(self, found: Found) -> None:
+        """Puts what is old where it belongs."""
+        which = self.busy if is_at_work(found.path) else self.removed if _is_ours(found.path) else self.foreign
+        which.append(found)
+
+
+def prune(
+    output: str | Path | RemotePath,
+    keep: int,
+    *,
+    remove: bool = False,
+    log: Callable[[str], None] = lambda line: None,
+) -> Pruned:
+    """Finds all data sets of an output folder but the newest, and removes them if told to.
+
+    Args:
+        output: what a job was given as its `--output`.
+        keep: how many data sets stay, the latest finished ones. One that is not finished stays if it was begun after
+            the last of those. A model stays for as long as one of its data sets does, or if it is newer than all that
+            is removed.
+        remove: False only says what would be.
+        log: called with a line for each that is removed.
+
+    Raises:
+        SettingError: for a negative number, or where the folder is not that of a job.
+    """
+    where = location(output)
+    if keep < 0:
+        raise SettingError(f"{keep} data sets cannot be kept")
+    names, models = where / "names", where / "models"
+    if not (names.is_dir() or models.is_dir()):
+        raise ArtifactError("holds no models and no names", str(output), "Name what a job was given as --output")
+    datasets = sorted(_datasets(names), key=lambda found: found.written, reverse=True)
+    finished = [found for found in datasets if found.written]
+    # what was made before this time is old
+    time = "9999" if keep == 0 else finished[keep - 1].written if len(finished) >= keep else ""
+    pruned = Pruned([], [], [])
+    for found in datasets:
+        if found not in finished[:keep] and (found.written or _changed(found.path)) <= time:
+            pruned.sort(found)
+    staying = {found.model for found in datasets if found not in pruned.removed}
+    for found in _models(models):
+        if found.model not in staying and found.written <= time:
+            pruned.sort(found)
+    if remove:
+        pruned.removed = [found for found in pruned.removed if _remove(found, log)]
+        for folder in (*_folders(names), names, models):
+            _finish(folder)
+    return pruned
+
+
+def _datasets(names: Location) -> list[Found]:
+    found = []
+    for model in _folders(names):
+        for folder in _folders(model):
+            if model.name.startswith("model=") and SEED.fullmatch(folder.name):
+                manifest = _manifest(folder)
+                rows = manifest.rows if isinstance(manifest, DatasetManifest) else 0
+                found.append(Found(folder, model.name.removeprefix("model="), _written(folder), _size(folder), rows))
+    return found
+
+
+def _models(models: Location) -> list[Found]:
+    """The finished ones: what is not may be one that a job is about to go on with."""
+    folders = [folder for folder in _folders(models) if isinstance(_manifest(folder), ModelManifest)]
+    return [Found(folder, folder.name, _written(folder), _size(folder)) for folder in folders]
+
+
+def _manifest(folder: Location) -> DatasetManifest | ModelManifest | None:
+    """What is left of it; None where there is none."""
+    with suppress(OSError, ValidationError, NamegenError):
+        return parse_manifest(folder / MANIFEST, DatasetManifest)[0]
+    with suppress(OSError, ValidationError, NamegenError):
+        return parse_manifest(folder / MODEL_MANIFEST, ModelManifest)[0]
+    return None
+
+
+def _written(folder: Location) -> str:
+    """When a folder was finished, such that later times are greater as text; empty where it was not."""
+    manifest = _manifest(folder)
+    try:
+        at = datetime.fromisoformat(manifest.written.at) if manifest else None
+        return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""
+    except ValueError:
+        return ""
+
+
+def _folders(folder: Location) -> list[Location]:
+    """The folders in a folder; links are none, as what they lead to may be another's."""
+    try:
+        found = [folder / name for name, size in sorted(sizes(folder).items()) if size is None]
+    except OSError:
+        return []
+    return [path for path in found if not path.is_symlink()]
+
+
+def _size(folder: Location) -> int:
+    return sum(size or 0 for size in sizes(folder).values())
+
+
+def _changed(folder: Location) -> str:
+    """When a folder on a disk was last added to; of a store nothing is known, and what is unfinished there is new."""
+    if isinstance(folder, RemotePath):
+        return "9999"
+    return datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
+
+
+def _is_ours(folder: Location) -> bool:
+    """Whether nothing lies in a folder but what a job or a repair puts there."""
+    own = {MANIFEST, MODEL_MANIFEST, LOCK, *FILES}
+    return all(
+        name in own or number_of(name) is not None or JOURNAL.fullmatch(name) or OURS.fullmatch(name)
+        for name in sizes(folder)
+    )
+
+
+def _remove(found: Found, log: Callable[[str], None]) -> bool:
+    """Removes a folder, unless a job has added to it in the meantime."""
+    folder = found.path
+    with alone_in(folder):
+        if _written(folder) != found.written:
+            return False
+        if isinstance(folder, Path):
+            folder.rename(folder.parent / f".removed-{uuid.uuid4().hex}")
+        else:
+            for name in sorted(sizes(folder), key=lambda name: name not in {MANIFEST, MODEL_MANIFEST}):
+                if name != LOCK:
+                    (folder / name).unlink(missing_ok=True)
+    log(f"removed {found}")
+    return True
+
+
+def _finish(folder: Location) -> None:
+    """Deletes what was renamed, and a folder of a model of which no data set is left."""
+    if isinstance(folder, Path) and folder.is_dir():
+        for name in filter(REMOVED.fullmatch, sizes(folder)):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        if folder.name.startswith("model="):
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()

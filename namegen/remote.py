@@ -1,0 +1,245 @@
+"""Files in an object store, by the part of `pathlib.Path` that this project uses.
+
+A store is unlike a disk: it has no folders, no rename and no append. What it has are objects that are whole or not
+there, and writes that fail where there is an object already, which is how two jobs are kept apart. fsspec knows the
+stores, each by a package of its own, and was chosen over pyarrow.fs for those conditional writes, and because Prefect
+brings it along. Whatever a store's package raises becomes an OSError here, so that what handles a disk's faults handles
+a store's as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, total_ordering
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from namegen.errors import SettingError
+
+# protocol: the extra that it needs. Of each it is known that it puts objects whole, and creates one only if none is.
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "memory": ""}
+URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+# Seconds: without them a request that is never answered keeps its job for ever.
+OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60}}}
+REFUSED = re.compile(r"Credential|Auth|Token|Forbidden|Denied")  # in the names of the packages' exceptions
+
+
+class Status(NamedTuple):
+    """What `Path.stat` would say."""
+
+    st_size: int
+    st_mtime_ns: int
+
+
+@total_ordering
+class RemotePath:
+    """Where an object, or what looks like a folder of them, lies: a URL such as s3://bucket/prefix.
+
+    Raises:
+        SettingError: for a store that is not known, or whose package is not installed, and for an address with
+            credentials in it.
+    """
+
+    def __init__(self, url: str) -> None:
+        protocol, key = URL.fullmatch(url).groups()  # type: ignore[union-attr] # see `is_remote`
+        self.protocol, self.key = str(protocol), str(key).strip("/")
+        if self.protocol not in EXTRAS:
+            known = ", ".join(sorted(set(EXTRAS) - {"memory"}))
+            raise SettingError(f"nothing is known of {protocol}:// (but of {known})", remedy="Name another output")
+        if not self.key or re.search(r"(^|/)\.{0,2}(/|$)", self.key):
+            raise SettingError(f"{protocol}://{self.key} is no address", remedy="Name a bucket and a prefix in it")
+        if re.search(r"@|\?|#|:", self.key):  # they would be in every log and manifest
+            remedy = "Leave them to the environment or the store's own configuration"
+            raise SettingError("an address has no @, ?, # or :, as where credentials stand in it", remedy=remedy)
+        file_system(self.protocol)
+
+    def __str__(self) -> str:
+        return f"{self.protocol}://{self.key}"
+
+    def __repr__(self) -> str:
+        return f"RemotePath({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemotePath) and str(self) == str(other)
+
+    def __lt__(self, other: RemotePath) -> bool:
+        return self.key < other.key
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __truediv__(self, name: str | Path) -> RemotePath:
+        return RemotePath(f"{self}/{name}")
+
+    @property
+    def name(self) -> str:
+        """What follows the last slash."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def parent(self) -> RemotePath:
+        """What stands before it; of a bucket itself."""
+        return RemotePath(f"{self.protocol}://{self.key.rpartition('/')[0] or self.key}")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The bucket, and what stands between the slashes."""
+        return tuple(self.key.split("/"))
+
+    @property
+    def suffix(self) -> str:
+        """From the last dot of the name on."""
+        return Path(self.name).suffix
+
+    def with_name(self, name: str) -> RemotePath:
+        """Beside it."""
+        return self.parent / name
+
+    def is_file(self) -> bool:
+        """Whether an object of this name is there."""
+        try:
+            return bool(self._info()["type"] == "file")
+        except FileNotFoundError:
+            return False
+
+    def is_dir(self) -> bool:
+        """Whether objects are there whose names begin with this one and a slash."""
+        return next(self.iterdir(), None) is not None
+
+    def exists(self) -> bool:
+        """Whether it is either."""
+        return self.is_file() or self.is_dir()
+
+    def is_symlink(self) -> bool:
+        """There are no links."""
+        return False
+
+    def stat(self) -> Status:
+        """Its bytes, and when it was written."""
+        found = self._info()
+        modified = next(
+            (found[key] for key in ("LastModified", "mtime", "last_modified", "created") if key in found), 0
+        )
+        return Status(int(found["size"]), hash(modified))  # whatever it is: another time is another number
+
+    def iterdir(self) -> Iterator[RemotePath]:
+        """What lies in it."""
+        return (self / name for name in self.sizes())
+
+    def sizes(self) -> dict[str, int | None]:
+        """The names that lie in it, with their bytes; None for what looks like a folder."""
+        with _errors(self):
+            try:
+                found = file_system(self.protocol).ls(self.key, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return {}
+        rows = [(str(row["name"]).rstrip("/").rpartition("/"), row) for row in found]
+        return {
+            name: row["size"] if row["type"] == "file" else None
+            for (folder, _, name), row in rows
+            if folder.strip("/") == self.key and name  # else it is the answer for an object, or an empty folder's mark
+        }
+
+    def files_below(self) -> Iterator[tuple[RemotePath, list[str]]]:
+        """Every folder from here down in which objects lie, and their names."""
+        with _errors(self):
+            found = [str(path).strip("/") for path in file_system(self.protocol).find(self.key)]
+        folders: dict[str, list[str]] = {}
+        for path in sorted(found):
+            folder, _, name = path.rpartition("/")
+            folders.setdefault(folder, []).append(name)
+        return ((RemotePath(f"{self.protocol}://{folder}"), names) for folder, names in sorted(folders.items()))
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+        with _errors(self):
+            return bytes(file_system(self.protocol).cat_file(self.key))
+
+    def fetch(self, local: Path) -> None:
+        """Copies it to a disk."""
+        with _errors(self):
+            file_system(self.protocol).get_file(self.key, str(local))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Puts it there, whole, or in place of what is there."""
+        with _errors(self):
+            file_system(self.protocol).pipe_file(self.key, data)
+
+    def put(self, local: Path) -> None:
+        """Puts a file there, whole, or in place of what is there."""
+        with _errors(self):
+            file_system(self.protocol).put_file(str(local), self.key)
+
+    def create(self, data: bytes) -> None:
+        """Puts it there, unless something is.
+
+        Raises:
+            FileExistsError: where something is.
+        """
+        with _errors(self):
+            file_system(self.protocol).pipe_file(self.key, data, mode="create")
+
+    def unlink(self, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as Path has it
+        """Removes it."""
+        with _errors(self):
+            try:
+                file_system(self.protocol).rm_file(self.key)
+            except FileNotFoundError:
+                if not missing_ok:
+                    raise
+
+    def rename(self, target: Self) -> None:
+        """A copy, whole, and then a deletion: nothing that has to happen at once is done with it."""
+        with _errors(self):
+            file_system(self.protocol).cp_file(self.key, target.key)
+        self.unlink()
+
+    def _info(self) -> dict[str, Any]:
+        with _errors(self):
+            return dict(file_system(self.protocol).info(self.key))
+
+
+@lru_cache
+def file_system(protocol: str) -> Any:  # noqa: ANN401 - fsspec has no types
+    """The one connection to a kind of store that all threads share.
+
+    Raises:
+        SettingError: where its package is not installed.
+    """
+    import fsspec  # slow to import, and not needed for a disk
+
+    try:
+        return fsspec.filesystem(protocol, use_listings_cache=False, **OPTIONS.get(EXTRAS[protocol], {}))
+    except ImportError as error:
+        remedy = f"pip install 'namegen[{EXTRAS[protocol]}]'"
+        raise SettingError(f"{protocol}:// needs a package that is not installed ({error})", remedy=remedy) from None
+
+
+@contextmanager
+def _errors(path: RemotePath) -> Iterator[None]:
+    """Makes an OSError with a number, and a line that says what happened, of whatever a store's package raises."""
+    try:
+        yield
+    except Exception as error:
+        number, text = _number(error), " ".join(str(error).split()) or type(error).__name__
+        raise OSError(number, text, str(path)) from error
+
+
+def _number(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    by_type = {
+        FileNotFoundError: errno.ENOENT,
+        FileExistsError: errno.EEXIST,
+        PermissionError: errno.EACCES,
+        TimeoutError: errno.ETIMEDOUT,
+        ConnectionError: errno.ECONNRESET,
+        ValueError: errno.EINVAL,
+    }
+    name = type(error).__name__
+    if REFUSED.search(name):
+        return errno.EACCES
+    return next((number for kind, number in by_type.items() if isinstance(error, kind)), errno.EIO)

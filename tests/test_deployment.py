@@ -1,0 +1,335 @@
+"""prefect.yaml and docs/automations.yaml, and what they come to on real servers with real workers."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import shutil
+import subprocess
+import urllib.error
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.schemas.automations import AutomationCore
+from pydantic import TypeAdapter, ValidationError
+
+import namegen
+from conftest import NAMES, ROOT
+from generate import generate
+from namegen.dataset import dataset_folder
+from parameters import PARAMETERS
+from servers import (
+    POSTGRESQL,
+    PREFECT,
+    call,
+    kill_all,
+    needs_postgresql,
+    needs_proc,
+    postgresql,
+    prefect_server,
+    prefect_worker,
+    wait_until,
+)
+
+DEPLOYMENTS = {each["name"]: each for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
+(AUTOMATION,) = yaml.safe_load((ROOT / "docs" / "automations.yaml").read_text())["automations"]
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_the_deployments_fit_the_flow(name: str) -> None:
+    """Each parameter of prefect.yaml is one of the flow's, within its type and bounds."""
+    deployment = DEPLOYMENTS[name]
+    assert deployment["entrypoint"] == "flows/generate.py:generate"
+    for parameter, value in deployment.get("parameters", {}).items():
+        TypeAdapter(PARAMETERS[parameter][0]).validate_python(value, strict=True)
+
+
+def test_the_nightly_deployment() -> None:
+    """One run at a time, the others wait; each night by the clock of its time zone, with the date as its seed."""
+    nightly = DEPLOYMENTS["generate-nightly"]
+    assert nightly["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    assert nightly["parameters"]["seed"] is None
+    (schedule,) = nightly["schedules"]
+    assert CronSchedule(**schedule).timezone
+    for wrong in ({"timezone": "Europe/Atlantis"}, {"cron": "30 25 * * *"}):
+        with pytest.raises(ValidationError, match="Invalid"):
+            CronSchedule(**{**schedule, **wrong})
+
+
+def test_the_automation_fits_the_deployments() -> None:
+    """Prefect accepts it, it knows the runs of the deployments, and it waits for some of their heartbeats."""
+    AutomationCore.model_validate(AUTOMATION)
+    for deployment in DEPLOYMENTS.values():
+        (tag,) = deployment["tags"]
+        assert AUTOMATION["trigger"]["match_related"]["prefect.resource.id"] == f"prefect.tag.{tag}"
+        frequency = int(deployment["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+        assert AUTOMATION["trigger"]["within"] >= 3 * frequency
+
+
+def prefect(environment: dict[str, str], url: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command `prefect`, in the project's folder."""
+    own = {**environment, "PREFECT_API_URL": url, "DO_NOT_TRACK": "1", "PWD": str(ROOT), "COLUMNS": "500"}
+    command = [*PREFECT, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120, check=False)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The two deployments on a server."""
+
+    url: str
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = call(f"{self.url}/deployments/name/generate/{name}")
+        return found
+
+    def start(self, name: str, **parameters: object) -> str:
+        """Triggers a deployment; the id of the run."""
+        made = call(f"{self.url}/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})
+        return str(made["id"])
+
+    def run(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = call(f"{self.url}/flow_runs/{run}")
+        return found
+
+    def ended(self, run: str) -> dict[str, Any]:
+        """The run, once it is in a final state."""
+        assert wait_until(lambda: self.run(run)["state"]["type"] in FINAL, 120, 0.2), self.run(run)["state"]
+        return self.run(run)
+
+    def states(self, run: str) -> list[str]:
+        return [state["name"] for state in call(f"{self.url}/flow_run_states/?flow_run_id={run}")]
+
+    def of_run(self, what: str, run: str) -> list[dict[str, Any]]:
+        """The task runs or artifacts of a run."""
+        found: list[dict[str, Any]] = call(f"{self.url}/{what}/filter", {"flow_runs": {"id": {"any_": [run]}}})
+        return found
+
+    def log(self, run: str) -> str:
+        """What a run has logged and sent; the last lines follow it after a moment."""
+        lines = call(f"{self.url}/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200})
+        return "\n".join(line["message"] for line in lines)
+
+
+@pytest.fixture(scope="module")
+def deploy(environment: dict[str, str]) -> Callable[[str], Deployed]:
+    """Makes the work pool and deploys."""
+
+    def deploy_to(url: str) -> Deployed:
+        done = prefect(environment, url, "--no-prompt", "deploy", "--all")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return Deployed(url)
+
+    return deploy_to
+
+
+def make_pool(url: str) -> None:
+    """An empty work pool, which the first worker completes."""
+    call(f"{url}/work_pools/", {"name": "namegen", "type": "process"})
+
+
+@pytest.fixture(scope="module")
+def worker(environment: dict[str, str], server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A worker's PREFECT_HOME."""
+    make_pool(server)
+    with prefect_worker(environment, server, tmp_path_factory.mktemp("worker")) as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def deployed(worker: str, deploy: Callable[[str], Deployed], server: str) -> Iterator[Deployed]:
+    """The deployments on a SQLite server that has a worker, of which no run of a later date is left in the end."""
+    assert worker
+    made = deploy(server)
+    yield made
+    for name in DEPLOYMENTS:
+        call(f"{server}/deployments/{made.deployment(name)['id']}", method="DELETE")
+
+
+@pytest.fixture
+def small(output: Path, tmp_path: Path) -> dict[str, Any]:
+    """Parameters of a job that takes a moment: its model is there already."""
+    shutil.copytree(output / "models", tmp_path / "models")
+    return {"count": 3000, "model": "kneser-ney", "output": str(tmp_path)}
+
+
+def check_whole_run(deployed: Deployed, run: str, parameters: dict[str, Any], seed: int) -> None:
+    """Completed, with its parameters, tasks and artifacts, and a sound data set."""
+    ended = deployed.ended(run)
+    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    assert ended["parameters"].items() >= parameters.items()
+    assert wait_until(lambda: len(deployed.of_run("task_runs", run)) == 3, 20, 0.2)
+    assert all(task["state"]["type"] == "COMPLETED" for task in deployed.of_run("task_runs", run))
+    artifacts = {artifact["key"]: artifact for artifact in deployed.of_run("artifacts", run)}
+    assert {key: artifact["type"] for key, artifact in artifacts.items()} == {
+        "evaluation": "table",
+        "data-set": "markdown",
+    }
+    folder = Path(parameters["output"])
+    (names,) = folder.glob(f"names/*/seed={seed}")
+    assert f"**{parameters['count']:,} names** lie in `{names}`" in artifacts["data-set"]["data"]
+    assert namegen.verify(folder) == []
+
+
+@needs_proc
+def test_parameters_in_the_interface(deployed: Deployed) -> None:
+    """The server knows the type, default, description and bounds of each, and refuses what is out of them."""
+    found = deployed.deployment("generate-nightly")
+    assert found["enforce_parameter_schema"]
+    properties = found["parameter_openapi_schema"]["properties"]
+    assert {name: each["default"] for name, each in properties.items()} == {n: d for n, (_, d) in PARAMETERS.items()}
+    assert all(each["description"] and ("type" in each or "anyOf" in each) for each in properties.values())
+    assert properties["seed"]["anyOf"] == [{"type": "integer", "minimum": 0, "maximum": 2**64 - 1}, {"type": "null"}]
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        deployed.start("generate", count=0)
+    assert "'count'. Failure reason: 0 is less than the minimum of 1" in caught.value.read().decode()
+
+
+@needs_proc
+def test_a_deployment_on_demand(deployed: Deployed, small: dict[str, Any], tmp_path: Path) -> None:
+    """A worker, which was not started in the project's folder, runs it there: data/names.txt is found."""
+    run = deployed.start("generate", **small, seed=7)
+    missing = deployed.start("generate", **{**small, "names": "data/none.txt"})
+    foreign = deployed.start("generate", **small, colour="red", shape="round")
+    check_whole_run(deployed, run, small, 7)
+    assert wait_until(lambda: f"{NAMES.relative_to(ROOT)}: 32,257 names" in deployed.log(run), 20, 0.2)
+
+    # bad input: failed at once, with a line that says what to do
+    ended = deployed.ended(missing)
+    assert (ended["state"]["type"], ended["run_count"]) == ("FAILED", 1)
+    assert "CorpusError: data/none.txt: there is no such file. Name a text file" in ended["state"]["message"]
+    assert [task["run_count"] for task in deployed.of_run("task_runs", missing)] == [1]
+    ended = deployed.ended(foreign)
+    assert (ended["state"]["type"], ended["run_count"]) == ("FAILED", 0)
+    assert "The flow has no parameter 'colour' or 'shape'" in ended["state"]["message"]
+    assert "Correct prefect.yaml, and deploy again" in ended["state"]["message"]
+    assert {path.name for path in tmp_path.glob("names/*/seed=*")} == {"seed=7"}
+
+
+@pytest.fixture(scope="module")
+def beside(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str] | None]:
+    """A server on PostgreSQL, which starts while another test waits; none where PostgreSQL is missing."""
+    if not POSTGRESQL:
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("beside")
+    with postgresql() as database:
+        own = {"PREFECT_HOME": str(folder / "home"), "PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
+        with prefect_server({**environment, **own}, folder) as ready:
+            yield ready
+
+
+def zone_of_another_date() -> str:
+    """A time zone in which it is another date than in UTC, and will be for a while."""
+    now = dt.datetime.now(dt.UTC)
+    return "Pacific/Pago_Pago" if now.hour + now.minute / 60 < 10.5 else "Pacific/Kiritimati"
+
+
+def seed_in(zone: str, run: dict[str, Any]) -> int:
+    expected = dt.datetime.fromisoformat(run["expected_start_time"])
+    return int(expected.astimezone(ZoneInfo(zone)).strftime("%Y%m%d"))
+
+
+def schedule_soon(deployed: Deployed, zone: str, parameters: dict[str, Any]) -> str:
+    """Changes the schedule of the nightly deployment to a moment from now, by another clock; the id of its run."""
+    nightly = deployed.deployment("generate-nightly")
+    (schedule,) = nightly["schedules"]
+    url = f"{deployed.url}/deployments/{nightly['id']}/schedules/{schedule['id']}"
+    of_nightly = {"flow_runs": {"deployment_id": {"any_": [nightly["id"]]}}}
+
+    def runs_at(time: dt.datetime) -> list[str]:
+        found = call(f"{deployed.url}/flow_runs/filter", of_nightly)
+        return [str(run["id"]) for run in found if dt.datetime.fromisoformat(run["expected_start_time"]) == time]
+
+    for _ in range(10):  # the scheduler has to come by before that moment
+        soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+        daily = {"interval": 86400.0, "anchor_date": soon.isoformat(), "timezone": zone}
+        call(url, {"schedule": daily, "parameters": parameters}, "PATCH")
+        if wait_until(lambda: bool(runs_at(soon)), 3, 0.2):  # noqa: B023 - it is called at once
+            return runs_at(soon)[0]
+    pytest.fail("the server's scheduler makes no run")
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_date_without_a_schedule(small: dict[str, Any]) -> None:
+    """Of a run that no deployment started, the date is that of UTC."""
+    before = dt.datetime.now(dt.UTC)
+    made = generate(**small, seed=None, names=str(NAMES))
+    seeds = {f"seed={time:%Y%m%d}" for time in (before, dt.datetime.now(dt.UTC))}
+    assert made.names.name in seeds
+
+
+@needs_proc
+@pytest.mark.usefixtures("beside")
+def test_a_night_in_which_a_machine_is_lost(
+    environment: dict[str, str], deployed: Deployed, worker: str, small: dict[str, Any], tmp_path: Path
+) -> None:
+    """The run that its worker took along is found to be dead, and a second of that night completes its data set.
+
+    The second waits until the first is known to have ended, as one run is allowed at a time. A retry of the first has
+    the seed of its night, too.
+    """
+    zone = zone_of_another_date()
+    parameters = {**small, "count": 12 * 2**20, "workers": 1}
+    lost = schedule_soon(deployed, zone, parameters)
+    seed = seed_in(zone, deployed.run(lost))
+    automation = copy.deepcopy(AUTOMATION)
+    automation["trigger"]["within"] = 10  # the least that Prefect takes; no other run is to be that quick
+    automation["trigger"]["match"]["prefect.resource.id"] = f"prefect.flow-run.{lost}"
+    call(f"{deployed.url}/automations/", automation)
+
+    assert wait_until(lambda: deployed.run(lost)["state"]["type"] == "RUNNING", 60, 0.2)
+    second = deployed.start("generate-nightly", **{**parameters, "workers": None})
+    assert wait_until(lambda: "AwaitingConcurrencySlot" in deployed.states(second), 60, 0.2)
+    assert wait_until(lambda: any(tmp_path.rglob("part-000001.parquet")), 60)
+    kill_all(worker)
+    names = dataset_folder(tmp_path, next(tmp_path.glob("models/*-*")).name, seed)
+    assert any("is unfinished" in problem for problem in namegen.verify(names))
+    kept = {part: part.stat().st_mtime_ns for part in names.glob("part-*.parquet")}
+    assert 0 < len(kept) < 12
+
+    folder = tmp_path / "worker"
+    folder.mkdir()
+    with prefect_worker(environment, deployed.url, folder):
+        ended = deployed.ended(lost)
+        assert (ended["state"]["type"], ended["state"]["message"]) == ("CRASHED", AUTOMATION["actions"][0]["message"])
+        check_whole_run(deployed, second, {**parameters, "workers": None}, seed)
+        assert {part: part.stat().st_mtime_ns for part in kept} == kept
+        reason = f"the run is of {seed // 10000}-{seed // 100 % 100:02}-{seed % 100:02} in {zone}"
+        assert wait_until(
+            lambda: f"Seed {seed}: {reason}, the time zone of its schedule" in deployed.log(second), 20, 0.2
+        )
+
+        retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+        call(f"{deployed.url}/flow_runs/{lost}/set_state", {"state": retry})
+        assert wait_until(lambda: deployed.run(lost)["state"]["type"] == "COMPLETED", 60, 0.2)
+        retried = deployed.run(lost)
+        assert (retried["run_count"], retried["expected_start_time"]) == (2, ended["expected_start_time"])
+    assert [folder.name for folder in names.parent.iterdir()] == [f"seed={seed}"]
+
+
+@needs_proc
+@needs_postgresql
+def test_on_postgresql(
+    environment: dict[str, str],
+    deploy: Callable[[str], Deployed],
+    beside: Callable[[], str],
+    small: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """The same on a server whose database is PostgreSQL."""
+    url = beside()
+    make_pool(url)
+    folder = tmp_path / "worker"
+    folder.mkdir()
+    with prefect_worker(environment, url, folder):
+        deployed = deploy(url)
+        run = deployed.start("generate-nightly", **small)
+        check_whole_run(deployed, run, small, seed_in("Europe/Berlin", deployed.run(run)))

@@ -1,0 +1,253 @@
+"""Parts that are made on the workers of real Dask and Ray clusters, some of which are killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from distributed import Client
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.task_runners import ThreadPoolTaskRunner
+
+import engines
+import namegen
+import spread as spread_module
+from conftest import NAMES, on_disk
+from engines import check_engine
+from generate import Made, generate
+from namegen.dataset import part_name
+from namegen.errors import OutputError, SettingError
+from namegen.journal import Part
+from namegen.manifests import versions
+from namegen.ranges import Job, look, make_range, ranges, size_of_ranges
+
+PARTS = 5
+COUNT = PARTS * 2**20 + 1000
+
+
+@given(st.sets(st.integers(0, 300)), st.integers(1, 64))
+def test_ranges_hold_each_number_once(numbers: set[int], most: int) -> None:
+    """In order, none longer than asked for, and none that could be joined with its forerunner."""
+    pieces = ranges(sorted(numbers), most)
+    assert [number for piece in pieces for number in piece] == sorted(numbers)
+    assert all(1 <= len(piece) <= most for piece in pieces)
+    for one, other in pairwise(pieces):
+        assert one.stop < other.start or len(one) == most
+
+
+def test_the_size_of_ranges() -> None:
+    """Four for each worker where there are few parts, and never more than a journal's file has lines."""
+    assert [size_of_ranges(parts, 2) for parts in (1, 20, 512, 10**6)] == [1, 2, 64, 64]
+
+
+@pytest.mark.parametrize(
+    ("engine", "address", "says"),
+    [
+        ("local", "tcp://127.0.0.1:1", "Name one with --engine"),
+        ("dask", "tcp://127.0.0.1:1", "no dask cluster answers at tcp://127.0.0.1:1"),
+        ("ray", "ray://127.0.0.1:1", "no ray cluster answers"),
+        ("dask", "127.0.0.1", "is no address. Name one such as tcp://"),
+        ("ray", "user:password@host:1", "is no address"),
+        ("dask", "tcp://no.such.host.invalid:8786", "no dask cluster answers"),
+        ("dask", "tcp://127.0.0.1:99999", "no dask cluster answers"),
+    ],
+)
+def test_engines_that_are_refused(engine: str, address: str, says: str) -> None:
+    with pytest.raises(SettingError, match=says):
+        check_engine(engine, address)
+
+
+def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line says which extra has it."""
+    monkeypatch.setitem(engines.PACKAGES, "dask", "no_such_package")
+    with pytest.raises(SettingError, match=r"pip install '\.\[dask\]'"):
+        check_engine("dask", None)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_what_answers_and_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run fails with a line, before anything is made."""
+    monkeypatch.setattr(engines, "CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        state = generate(
+            count=1, names=str(NAMES), output=str(tmp_path), engine="dask", address=address, return_state=True
+        )
+    assert f"no dask cluster answers at {address} (timed out)" in str(state.message)
+    assert not list(tmp_path.iterdir())
+
+
+def job_in(folder: Path, **changes: Any) -> Job:  # noqa: ANN401 - JSON
+    stream = {"automaton_sha256": "0" * 64, "stream_version": 1, "seed": 1}
+    job = Job(str(folder), str(folder), stream, "cpu", versions(), "mark")
+    return job._replace(**changes)
+
+
+def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
+    """It says so, and where it is, before it makes anything."""
+    with pytest.raises(OutputError, match=r"is not the job's own folder on the worker .* need a shared --output"):
+        make_range(job_in(tmp_path), range(3))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mark").touch()
+    assert look(job_in(tmp_path)) == socket.gethostname()
+    assert look(job_in(tmp_path / "elsewhere", mark=""))  # a store, which all see
+
+
+def test_a_worker_of_other_versions(tmp_path: Path) -> None:
+    """It might write other bytes."""
+    (tmp_path / "mark").touch()
+    with pytest.raises(SettingError, match=r"has pyarrow \S+ in place of 1.0"):
+        look(job_in(tmp_path, versions={**versions(), "pyarrow": "1.0"}))
+
+
+def test_a_worker_with_another_model(tmp_path: Path) -> None:
+    (tmp_path / "mark").touch()
+    with pytest.raises(OutputError, match="holds another model than the job's, or none"):
+        make_range(job_in(tmp_path), range(3))
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("times", [1, 2])
+def test_ranges_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Those that failed are made once more, and no other; if they fail again the run says which."""
+    asked: list[range] = []
+
+    def make(_: Job, numbers: range) -> list[Part]:
+        asked.append(numbers)
+        if numbers.start in {2, 6} and asked.count(numbers) <= times:
+            raise OSError(5, "Input/output error")
+        return [Part(number, 2**20, "0" * 64, 1) for number in numbers]
+
+    (tmp_path / "mark").touch()
+    monkeypatch.setattr(spread_module, "make_range", make)
+    runner: Any = ThreadPoolTaskRunner(max_workers=2)
+    pieces = [(first, first + 1) for first in range(0, 8, 2)]
+    run = spread_module.spread.with_options(task_runner=runner)
+    if times == 1:
+        made = run(tuple(job_in(tmp_path)), pieces, 2)
+        assert sorted(part[0] for part in made) == list(range(8))
+    else:
+        with pytest.raises(OutputError, match=r"lacks the parts 2 to 3, 6 to 7, which failed twice \(OSError"):
+            run(tuple(job_in(tmp_path)), pieces, 2)
+    assert sorted(piece.start for piece in asked) == [0, 2, 2, 4, 6, 6]
+
+
+@pytest.fixture(scope="module")
+def expected(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:  # noqa: ARG001
+    """What one process makes."""
+    output = tmp_path_factory.mktemp("local")
+    return hashes(generate(count=COUNT, names=str(NAMES), model="bigram", output=str(output)))
+
+
+def hashes(made: Made) -> dict[str, str]:
+    folder = on_disk(made.names)
+    assert namegen.verify(folder) == []
+    assert {path.name for path in folder.iterdir()} == {
+        ".lock",
+        "_manifest.json",
+        *(part_name(number) for number in range(PARTS + 1)),
+    }
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("part-*")}
+
+
+@contextmanager
+def dask_cluster(folder: Path) -> Iterator[tuple[str, Callable[[], list[int]]]]:
+    """A scheduler and two workers, which know nothing of this project but that it is installed; their processes."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    options = {"cwd": folder, "start_new_session": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "dask"]
+    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--dashboard-address", "127.0.0.1:0"]
+    worker = [*dask, "worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+    processes = [subprocess.Popen(command, **options) for command in (scheduler, worker)]  # type: ignore[call-overload]
+
+    def workers() -> list[int]:
+        return [pid for pid in children(processes[1].pid) if "spawn_main" in command_of(pid)]
+
+    try:
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address, workers
+    finally:
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return [*found, *(grandchild for child in found for grandchild in children(child))]
+
+
+def kill_one_when_it_works(output: Path, workers: Callable[[], list[int]], ended: Event) -> int:
+    """Kills a worker when the first part is there; which one."""
+    while not ended.is_set():
+        if any(output.rglob("part-*.parquet")) and (found := workers()):
+            os.kill(found[0], signal.SIGKILL)
+            return found[0]
+        time.sleep(0.01)
+    return 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+@pytest.mark.usefixtures("prefect_server")
+def test_on_dask(tmp_path: Path, expected: dict[str, str]) -> None:
+    """On a cluster that runs already, one of whose workers is killed: the same bytes as in one process."""
+    output, ended = tmp_path / "o", Event()
+    with dask_cluster(tmp_path) as (address, workers), ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill_one_when_it_works, output, workers, ended)
+        try:
+            made = generate(
+                count=COUNT, names=str(NAMES), model="bigram", output=str(output), engine="dask", address=address
+            )
+        finally:
+            ended.set()
+    assert killed.result()
+    assert hashes(made) == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+@pytest.mark.usefixtures("prefect_server")
+def test_on_ray(tmp_path: Path, expected: dict[str, str]) -> None:
+    """On a cluster of the job's own, one of whose workers is killed in the middle: the same bytes again."""
+
+    def workers() -> list[int]:
+        return [pid for pid in children(os.getpid()) if command_of(pid).startswith("ray::parts")]
+
+    output, ended = tmp_path / "o", Event()
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill_one_when_it_works, output, workers, ended)
+        try:
+            made = generate(count=COUNT, names=str(NAMES), model="bigram", output=str(output), engine="ray", workers=2)
+        finally:
+            ended.set()
+    assert killed.result()
+    assert hashes(made) == expected

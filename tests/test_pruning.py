@@ -1,0 +1,167 @@
+"""Old data sets and models: which are found, and what is never touched."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import tiny
+from conftest import rewrite
+from namegen import dataset, verify
+from namegen.__main__ import main
+from namegen.dataset import DatasetManifest, dataset_folder
+from namegen.errors import ArtifactError, SettingError
+from namegen.locking import alone_in
+from namegen.manifests import Writing
+from namegen.model_folder import ModelManifest
+from namegen.pruning import Pruned, prune
+from namegen.remote import RemotePath
+from namegen.storage import location
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five nights of one model, 1 to 5 October, and a model that has no names."""
+    output = tmp_path_factory.mktemp("pruning") / "o"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "PART_ROWS", tiny.PART)
+        for seed in range(1, 6):
+            tiny.job(output, count=300, seed=seed)
+        for seed in range(1, 6):
+            written = Writing(at=f"2026-10-0{seed}T03:00:00+02:00")
+            rewrite(night(output, seed) / "_manifest.json", DatasetManifest, written=written)
+        model = output / "models" / tiny.place(output).path.name
+        rewrite(model / "manifest.json", ModelManifest, written=Writing(at="2026-10-01T02:00:00+02:00"))
+    return output
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "PART_ROWS", tiny.PART)
+
+
+@pytest.fixture
+def output(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "o"))
+
+
+def night(output: Path, seed: int) -> Path:
+    return dataset_folder(output, tiny.place(output).path.name, seed)
+
+
+def names(pruned: Pruned) -> list[str]:
+    return sorted(found.path.name for found in pruned.removed)
+
+
+def everything(output: Path) -> set[str]:
+    return {str(path.relative_to(output)) for path in output.rglob("*") if path.name != ".lock"}
+
+
+def test_dry_by_default(output: Path) -> None:
+    """It says what it would remove, and touches nothing."""
+    before = everything(output)
+    assert names(prune(output, 2)) == ["seed=1", "seed=2", "seed=3"]
+    assert everything(output) == before
+
+
+def test_the_newest_stay(output: Path) -> None:
+    """With the model that they come from; what is left is whole, and a second call finds nothing."""
+    assert names(prune(output, 2, remove=True)) == ["seed=1", "seed=2", "seed=3"]
+    assert sorted(path.name for path in night(output, 4).parent.iterdir()) == ["seed=4", "seed=5"]
+    assert verify(output) == []
+    assert names(prune(output, 2, remove=True)) == []
+    assert names(prune(output, 5, remove=True)) == []
+
+
+def test_a_model_goes_with_its_last_data_set(output: Path) -> None:
+    model = tiny.place(output).path.name
+    assert names(prune(output, 0, remove=True)) == [model, *(f"seed={seed}" for seed in range(1, 6))]
+    assert not [
+        path for path in (*(output / "models").iterdir(), *(output / "names").iterdir()) if path.name != ".lock"
+    ]
+
+
+def test_a_model_that_no_data_set_is_of_yet(output: Path) -> None:
+    """It is old only if it is older than what is kept."""
+    for seed in range(1, 6):
+        shutil.rmtree(night(output, seed))
+    assert names(prune(output, 1)) == []
+
+
+def test_what_a_job_is_at_work_in_stays(output: Path) -> None:
+    """And its model with it, also where nothing else is kept."""
+    with alone_in(night(output, 2)):
+        pruned = prune(output, 0, remove=True)
+    assert [found.path.name for found in pruned.busy] == ["seed=2"]
+    assert names(pruned) == ["seed=1", "seed=3", "seed=4", "seed=5"]
+    assert verify(output) == []
+
+
+def test_what_a_job_has_added_to_in_the_meantime_stays(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the removal."""
+    monkeypatch.setattr("namegen.pruning.is_at_work", lambda path: tiny.job(output, count=500, seed=1) and False)
+    assert "seed=1" not in names(prune(output, 3, remove=True))
+    assert night(output, 1).is_dir()
+
+
+def test_an_unfinished_one_that_is_new_stays(output: Path) -> None:
+    """The job may be run again; what was left before the oldest that is kept is old."""
+    for seed in (1, 5):
+        (night(output, seed) / "_manifest.json").unlink()
+    assert names(prune(output, 2)) == ["seed=2"]
+
+
+def test_other_things_stay(output: Path) -> None:
+    """A folder with something else in it, what a link leads to, and whatever lies beside."""
+    (night(output, 1) / "notes.txt").write_text("mine")
+    (output / "names" / "mine").mkdir()
+    elsewhere = output.parent / "elsewhere"
+    night(output, 2).rename(elsewhere)
+    night(output, 2).symlink_to(elsewhere)
+    pruned = prune(output, 1, remove=True)
+    assert [found.path.name for found in pruned.foreign] == ["seed=1"]
+    assert names(pruned) == ["seed=3", "seed=4"]
+    assert (night(output, 1) / "notes.txt").read_text() == "mine"
+    assert (output / "names" / "mine").is_dir()
+    assert any(elsewhere.iterdir())
+
+
+def test_what_a_call_that_died_has_left_goes(output: Path) -> None:
+    night(output, 1).rename(night(output, 1).with_name(f".removed-{'0' * 32}"))
+    prune(output, 4, remove=True)
+    assert not list(output.rglob(".removed-*"))
+
+
+def test_in_a_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk."""
+    monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "1")
+    output = location("memory://bucket/pruning")
+    assert isinstance(output, RemotePath)
+    for file in made.rglob("*"):
+        if file.is_file() and file.name != ".lock":
+            (output / str(file.relative_to(made))).put(file)
+    assert names(prune(output, 3)) == ["seed=1", "seed=2"]
+    assert names(prune(output, 3, remove=True)) == ["seed=1", "seed=2"]
+    assert verify(output) == []
+    prune(output, 0, remove=True)
+    assert list(output.files_below()) == []
+
+
+def test_the_command(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What would be or was removed on stdout, all else on stderr; 2 for what is no output folder."""
+    assert main(["prune", str(output), "--keep", "4"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"would remove {night(output, 1)} (300 names, ")
+    assert "2026-10-01T01:00:00+00:00)" in out
+    assert "--yes removes them" in err
+    assert main(["prune", str(output), "--keep", "4", "--yes", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert (out.partition(" (")[0], err) == (f"removed {night(output, 1)}", "")
+    assert main(["prune", str(output / "nothing"), "--keep", "4"]) == 2
+    assert "holds no models and no names" in capsys.readouterr().err
+    with pytest.raises(SettingError, match="-1 data sets"):
+        prune(output, -1)
+    with pytest.raises(ArtifactError):
+        prune(output / "nothing", 1)
