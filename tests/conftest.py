@@ -129,15 +129,6 @@ def rewrite(path: Path, kind: type[Manifest], **changes: Any) -> None:  # noqa: 
     write_manifest(path, manifest.model_copy(update=changes))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the two processes that run the tests, one has those that share what takes long to make."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", [])
-        shared = next((name for name in ("server", "first", "made", "prefect_server") if name in fixtures), "")
-        group = {"server": "commands", "first": "commands", "made": "flows", "prefect_server": "flows"}.get(shared)
-        item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--times N`: the tests that try random damage try N times as much."""
     parser.addoption("--times", type=int, default=1, help="how many times as much random damage is tried")

@@ -56,10 +56,11 @@ def test_the_temporary_server_ends_with_the_command(environment: dict[str, str])
 
 
 @pytest.mark.usefixtures("first")
-def test_the_second_time_nothing_is_done(environment: dict[str, str], output: Path) -> None:
+def test_the_second_time_nothing_is_done(environment: dict[str, str], server: str, output: Path) -> None:
     """The same command again says so, and touches no file."""
     before = {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()}
-    again = run(environment, *KNESER_NEY, "--count", 5000, "--output", output)
+    own = {**environment, "PREFECT_API_URL": server}
+    again = run(own, *KNESER_NEY, "--count", 5000, "--output", output)
     assert again.returncode == 0, again.stderr
     assert "Nothing to do" in again.stderr
     assert "train" not in [line.split()[0] for line in again.stderr.splitlines() if line]
@@ -88,10 +89,11 @@ def test_kill_9_leaves_no_server_and_only_whole_parts(
 
 
 @pytest.mark.usefixtures("first")
-def test_two_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+def test_two_at_once(environment: dict[str, str], server: str, tmp_path: Path) -> None:
     """Two commands that want the same model and names, at the same time: both succeed, and each file is made once."""
     command = [*COMMAND, *KNESER_NEY, "--count", "2000000", "--output", str(tmp_path)]
-    both = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    own = {**environment, "PREFECT_API_URL": server}
+    both = [subprocess.Popen(command, cwd=ROOT, env=own, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     logs = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], logs
     assert sorted("Wrote 2 of 2 parts" in log for log in logs) == [False, True]
