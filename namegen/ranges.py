@@ -64,10 +64,10 @@ def ranges(numbers: Iterable[int], most: int) -> list[range]:
 def size_of_ranges(parts: int, slots: int) -> int:
     """How many parts a worker is given at once.
 
-    Up to 64, which take 10 to 60 seconds; fewer where there would not be four for each worker, as the last to end
-    keeps the others waiting.
+    Up to 64, which take 10 to 60 seconds; fewer where there would not be two ranges for each worker, as the last to
+    end keeps the others waiting.
     """
-    return max(1, min(BLOCK, parts // (4 * slots)))
+    return max(1, min(BLOCK, parts // (2 * slots)))
 
 
 def look(job: Job) -> str:

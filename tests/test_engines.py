@@ -50,8 +50,8 @@ def test_ranges_hold_each_number_once(numbers: set[int], most: int) -> None:
 
 
 def test_the_size_of_ranges() -> None:
-    """Four for each worker where there are few parts, and never more than a journal's file has lines."""
-    assert [size_of_ranges(parts, 2) for parts in (1, 20, 512, 10**6)] == [1, 2, 64, 64]
+    """Two for each worker where there are few parts, and never more than a journal's file has lines."""
+    assert [size_of_ranges(parts, 2) for parts in (1, 20, 512, 10**6)] == [1, 5, 64, 64]
 
 
 @pytest.mark.parametrize(
