@@ -150,12 +150,13 @@ def make_model(
     notes: dict[str, object],
 ) -> Automaton:
     """Counts, trains, evaluates and saves, one job at a time."""
-    with alone_in(folder.path, get_run_logger().info):
+    with alone_in(folder.path, get_run_logger().info) as still_alone:
         automaton = folder.load()
         if not automaton:  # nor has another job made it in the meantime
             counts = count_contexts(whole(parts), corpus.vocabulary, preset.order)
             fitted, seen = train(counts, whole(parts), model, preset, device, folder.checkpoint)
             automaton, figures = evaluate_models(fitted, whole(corpus), whole(parts), model)
+            still_alone()
             save(folder, whole(corpus), counts, fitted, automaton, figures, {**notes, **seen})
     return automaton
 

@@ -55,18 +55,6 @@ def test_the_temporary_server_ends_with_the_command(environment: dict[str, str])
     assert wait_until(lambda: not processes_of(environment), 5)
 
 
-@pytest.mark.usefixtures("first")
-def test_the_second_time_nothing_is_done(environment: dict[str, str], server: str, output: Path) -> None:
-    """The same command again says so, and touches no file."""
-    before = {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()}
-    own = {**environment, "PREFECT_API_URL": server}
-    again = run(own, *KNESER_NEY, "--count", 5000, "--output", output)
-    assert again.returncode == 0, again.stderr
-    assert "Nothing to do" in again.stderr
-    assert "train" not in [line.split()[0] for line in again.stderr.splitlines() if line]
-    assert {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()} == before
-
-
 @needs_proc
 @pytest.mark.usefixtures("first")
 def test_kill_9_leaves_no_server_and_only_whole_parts(
@@ -164,10 +152,10 @@ def test_a_job_that_is_asked_to_end(
 def test_a_job_that_is_terminated_takes_its_server_along(
     environment: dict[str, str], output: Path, tmp_path: Path
 ) -> None:
-    """Also where it had only begun to import."""
+    """Where it had only begun to import; while names are made it is asked above, and killed."""
     shutil.copytree(output / "models", tmp_path / "models")
     command = [*COMMAND, *KNESER_NEY, "--count", "100000000", "--output", str(tmp_path)]
-    for sent, seconds in ((signal.SIGTERM, 6.0), (signal.SIGTERM, 0.8), (signal.SIGINT, 0.2)):
+    for sent, seconds in ((signal.SIGTERM, 0.8), (signal.SIGINT, 0.2)):
         with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
             time.sleep(seconds)
             process.send_signal(sent)

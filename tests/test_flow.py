@@ -224,12 +224,12 @@ def test_one_setting_has_one_folder(names: Corpus) -> None:
 def test_output_folders_that_mean_something_to_polars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Brackets, wildcards and ~ in a path are just characters."""
     monkeypatch.chdir(tmp_path)
-    for folder in ("~", "é [1] a*b"):
+    for folder in ("~/é [1] a*b",):
         made = generate(count=10, names=str(NAMES), model="kneser-ney", output=folder, device="cpu")
         assert on_disk(made.names).is_relative_to(folder)
         assert read_parquet(on_disk(made.model.path) / "ngrams.parquet").order == 6
         assert made.model.table("evaluation").height > 0
-    assert {path.name for path in tmp_path.iterdir()} == {"~", "é [1] a*b"}
+    assert {path.name for path in tmp_path.iterdir()} == {"~"}
 
 
 def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_what_is_there_is_not_put_again(made: RemotePath, faults: Faults) -> Non
     assert namegen.verify(str(made)) == []
 
 
-@pytest.mark.parametrize("damage", ["altered", "missing", "one more", "manifest", "model"])
+@pytest.mark.parametrize("damage", ["altered", "one more", "manifest", "model"])
 def test_damage_is_found_and_mended(made: RemotePath, expected: dict[str, bytes], damage: str) -> None:
     """As on a disk."""
     folder = names_of(made)
@@ -196,8 +196,6 @@ def test_damage_is_found_and_mended(made: RemotePath, expected: dict[str, bytes]
         data = bytearray(part.read_bytes())
         data[1000] ^= 1
         part.write_bytes(bytes(data))
-    elif damage == "missing":
-        part.unlink()
     elif damage == "one more":
         (folder / part_name(7)).write_bytes(part.read_bytes())
     elif damage == "manifest":
