@@ -2,8 +2,9 @@
 
     python benchmarks/cluster.py [--repeats 5] [--count 20000000] [--tasks 100]
 
-Whole commands on a Prefect server that runs, one after the other, in turns, each with a seed of its own: on clusters
-that run already, and have drawn from the model before, and on clusters that each command starts and ends for itself. A
+Whole commands on a Prefect server that runs, one after the other, in turns, each with a seed of its own: on a cluster
+of Dask that runs already, and has drawn from the model before, and on clusters that each command starts and ends for
+itself. A
 task's own time is that of tasks which only look whether their worker can do what is needed.
 """
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from notebook import seconds
 from start import run, server
 
-WAYS = ("local", "dask", "ray", "dask, its own", "ray, its own")
+WAYS = ("local", "dask", "dask, its own", "ray, its own")
 TASKS = """
 import logging, sys, time
 from collections.abc import Iterator
@@ -59,27 +60,21 @@ def free_port() -> int:
 
 
 @contextmanager
-def clusters(environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The addresses of a cluster of each engine, with two worker processes."""
-    dask, ray = f"tcp://127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    at = dask.rpartition(":")[2]
-    programs = [
-        [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", at, "--no-dashboard"],
-        [sys.executable, "-m", "dask", "worker", dask, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"],
-    ]
-    own = {**environment, "RAY_USAGE_STATS_ENABLED": "0"}
-    binary = str(Path(sys.executable).parent / "ray")
-    head = [binary, "start", "--head", "--num-cpus", "2", "--port", ray.rpartition(":")[2], "--include-dashboard=false"]
-    silent = {"env": own, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(head, check=True, **silent)  # type: ignore[call-overload] # noqa: S603 - our own commands
-    running = [subprocess.Popen(program, **silent) for program in programs]  # type: ignore[call-overload] # noqa: S603
+def dask_cluster(environment: dict[str, str]) -> Iterator[str]:
+    """The address of a scheduler with two worker processes."""
+    port = str(free_port())
+    address = f"tcp://127.0.0.1:{port}"
+    dask = [sys.executable, "-m", "dask"]
+    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--dashboard-address", "127.0.0.1:0"]
+    worker = [*dask, "worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+    silent = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = [subprocess.Popen(command, **silent) for command in (scheduler, worker)]  # type: ignore[call-overload] # noqa: S603
     try:
-        time.sleep(5)
-        yield {"dask": dask, "ray": ray}
+        time.sleep(6)
+        yield address
     finally:
         for process in running:
             process.terminate()
-        subprocess.run([binary, "stop", "--force"], check=False, **silent)  # type: ignore[call-overload] # noqa: S603
 
 
 def main() -> None:
@@ -87,21 +82,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--count", type=int, default=20_000_000)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--tasks", type=int, default=100)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         environment = {**kept, "PREFECT_HOME": f"{folder}/prefect", "DO_NOT_TRACK": "1"}
         job = ["flows/generate.py", "--output", f"{folder}/outputs", "--workers", 2]
-        with server(environment) as url, clusters({**environment, "PREFECT_API_URL": url}) as addresses:
+        with server(environment) as url, dask_cluster(environment) as address:
             environment["PREFECT_API_URL"] = url
             run(environment, *job, "--count", 1)  # fits the model
-            times: dict[str, list[float]] = {way: [] for way in WAYS}
+            times: dict[str, list[float]] = {way: [] for way in given.ways}
             for turn in range(given.repeats + 1):
-                for number, way in enumerate(WAYS):
+                for number, way in enumerate(given.ways):
                     command = [*job, "--count", given.count, "--engine", way.partition(",")[0]]
                     command += ["--seed", 100 + turn * len(WAYS) + number]
-                    command += ["--address", addresses[way]] if way in addresses else []
+                    command += ["--address", address] if way == "dask" else []
                     taken = seconds(lambda command=command: run(environment, *command))  # type: ignore[misc]
                     if turn:  # the first warms up
                         times[way].append(taken)
