@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import re
+import secrets
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -160,15 +161,21 @@ def _start_dask(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], obje
 
 def _start_ray(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], object]]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use
+    if not engine.address and "RAY_AUTH_MODE" not in os.environ:  # Ray would leave a token in the home folder
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     import ray
     from prefect_ray import RayTaskRunner
 
     import spread
 
-    where = {"address": engine.address} if engine.address else {"num_cpus": engine.workers, "include_dashboard": False}
+    # "local" is a new one, whatever else runs, or has run, on this machine
+    own = {"address": "local", "num_cpus": engine.workers, "include_dashboard": False}
+    where = {"address": engine.address} if engine.address else own
     try:
         ray.init(**where, namespace="prefect", log_to_driver=False, logging_level=logging.WARNING)
     except (OSError, ValueError, RuntimeError) as error:
+        if not engine.address:
+            raise SettingError(f"Ray does not start here ({error})", remedy="Try --engine local") from error
         raise SettingError(f"no ray cluster is at {engine.address} ({error})", remedy="Start one") from error
     ray.cloudpickle.register_pickle_by_value(spread)  # its workers do not have this file
     return RayTaskRunner(address=engine.address), int(ray.cluster_resources().get("CPU", 0)), ray.shutdown

@@ -232,8 +232,9 @@ def test_on_dask(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 @pytest.mark.usefixtures("prefect_server")
-def test_on_ray(tmp_path: Path) -> None:
+def test_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a cluster of the job's own, one of whose workers is killed in the middle: the same bytes again."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # what was there before the job is not its own
 
     def workers() -> list[int]:
         return [pid for pid in children(os.getpid()) if command_of(pid).startswith("ray::parts")]
