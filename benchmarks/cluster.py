@@ -2,10 +2,9 @@
 
     python benchmarks/cluster.py [--repeats 5] [--count 20000000] [--tasks 100]
 
-Whole commands on a Prefect server that runs, one after the other, in turns, each with a seed of its own: on a cluster
-of Dask that runs already, and has drawn from the model before, and on clusters that each command starts and ends for
-itself. A
-task's own time is that of tasks which only look whether their worker can do what is needed.
+Whole commands on a Prefect server that runs, one after the other, in turns, each with a seed of its own: on clusters of
+Dask and Ray that run already, and have drawn from the model before, and on clusters that each command starts and ends
+for itself. A task's own time is that of tasks which only look whether their worker can do what is needed.
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from notebook import seconds
 from start import run, server
 
-WAYS = ("local", "dask", "dask, its own", "ray, its own")
+WAYS = ("local", "dask", "ray", "dask, its own", "ray, its own")
 TASKS = """
 import logging, sys, time
 from collections.abc import Iterator
@@ -67,11 +67,30 @@ def dask_cluster(environment: dict[str, str]) -> Iterator[str]:
     dask = [sys.executable, "-m", "dask"]
     scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--dashboard-address", "127.0.0.1:0"]
     worker = [*dask, "worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
-    silent = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = [subprocess.Popen(command, **silent) for command in (scheduler, worker)]  # type: ignore[call-overload] # noqa: S603
-    try:
-        time.sleep(6)
+    with _running([scheduler, worker], environment):
         yield address
+
+
+@contextmanager
+def ray_cluster(environment: dict[str, str]) -> Iterator[str]:
+    """The address of a Ray node with two CPUs, which wants no token."""
+    environment["RAY_AUTH_MODE"] = "disabled"
+    port = str(free_port())
+    head = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--num-cpus", "2", "--port", port, "--block"]
+    with _running([[*head, "--include-dashboard", "false"]], environment):
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def _running(commands: list[list[str]], environment: dict[str, str]) -> Iterator[None]:
+    nowhere = subprocess.DEVNULL
+    running = [
+        subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere)  # noqa: S603 - our own commands
+        for command in commands
+    ]
+    try:
+        time.sleep(8)
+        yield
     finally:
         for process in running:
             process.terminate()
@@ -89,16 +108,17 @@ def main() -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         environment = {**kept, "PREFECT_HOME": f"{folder}/prefect", "DO_NOT_TRACK": "1"}
         job = ["flows/generate.py", "--output", f"{folder}/outputs", "--workers", 2]
-        with server(environment) as url, dask_cluster(environment) as address:
+        with server(environment) as url, dask_cluster(environment) as dask, ray_cluster(environment) as ray:
             environment["PREFECT_API_URL"] = url
+            addresses = {"dask": ["--address", dask], "ray": ["--address", ray]}
             run(environment, *job, "--count", 1)  # fits the model
             times: dict[str, list[float]] = {way: [] for way in given.ways}
             for turn in range(given.repeats + 1):
                 for number, way in enumerate(given.ways):
                     command = [*job, "--count", given.count, "--engine", way.partition(",")[0]]
                     command += ["--seed", 100 + turn * len(WAYS) + number]
-                    command += ["--address", address] if way == "dask" else []
-                    taken = seconds(lambda command=command: run(environment, *command))  # type: ignore[misc]
+                    command += addresses.get(way, [])
+                    taken = seconds(partial(run, environment, *command))
                     if turn:  # the first warms up
                         times[way].append(taken)
             for way, values in times.items():

@@ -122,7 +122,7 @@ def kill(jobs: Jobs, expected: dict[str, bytes], seconds: float, number: int, se
 
 def kill_writing(jobs: Jobs, expected: dict[str, bytes], number: int, seed: int) -> str:
     """One job whose model is there, killed up to three times while it writes, and run to its end."""
-    draw = random.Random(f"{seed} writing {number}")  # noqa: S311
+    draw = random.Random(f"{seed} writing {number}")  # noqa: S311 - as above
     output = jobs.folder / f"writing-{number}"
     shutil.copytree(jobs.folder / "writing" / "models", output / "models")
     finished: dict[Path, int] = {}
@@ -144,15 +144,15 @@ def kill_writing(jobs: Jobs, expected: dict[str, bytes], number: int, seed: int)
     return f"{len(finished)} parts were finished" if finished else "none was finished, or all"
 
 
-def fill(jobs: Jobs, expected: dict[str, bytes], seconds: float, number: int, seed: int, mount: bool) -> str:  # noqa: FBT001
+def fill(jobs: Jobs, expected: dict[str, bytes], seconds: float, number: int, seed: int, mount: bool) -> str:  # noqa: FBT001 - called in one place
     """One job whose disk fills up, and which is run to its end when there is room."""
-    draw = random.Random(f"{seed} full {number}")  # noqa: S311
+    draw = random.Random(f"{seed} full {number}")  # noqa: S311 - as above
     output = jobs.folder / f"full-{number}"
     output.mkdir()
     with ExitStack() as stack:
         if mount and number % 2:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "tmpfs", output], check=True)  # noqa: S603, S607
-            stack.callback(lambda: subprocess.run(["umount", output], check=True))  # noqa: S603, S607
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "tmpfs", output], check=True)  # noqa: S603, S607 - ours, from the PATH
+            stack.callback(lambda: subprocess.run(["umount", output], check=True))  # noqa: S603, S607 - ours, from the PATH
             filler = output / "filler"
             process = stack.enter_context(jobs.start(output / "o"))
             time.sleep(draw.uniform(0.3, 1.0) * seconds)
@@ -200,7 +200,7 @@ PAIRS = [
 
 def pair(jobs: Jobs, expected: list[dict[str, bytes]], number: int, seed: int) -> str:
     """Two jobs at the same time."""
-    draw = random.Random(f"{seed} pair {number}")  # noqa: S311
+    draw = random.Random(f"{seed} pair {number}")  # noqa: S311 - as above
     output = jobs.folder / f"pair-{number}"
     which = number % len(PAIRS)
     processes = []
@@ -230,9 +230,9 @@ def may_mount(folder: Path) -> bool:
     """Whether this process may mount a tmpfs."""
     place = folder / "mount"
     place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=False, capture_output=True)  # noqa: S603, S607
+    done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=False, capture_output=True)  # noqa: S603, S607 - ours, from the PATH
     if not done.returncode:
-        subprocess.run(["umount", place], check=True)  # noqa: S603, S607
+        subprocess.run(["umount", place], check=True)  # noqa: S603, S607 - ours, from the PATH
     return not done.returncode
 
 

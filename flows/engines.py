@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import os
@@ -119,8 +120,8 @@ def _make_parts_on(engine: Engine, found: Survey, numbers: Sequence[int], source
 
 
 def start(engine: Engine) -> None:
-    """Begins to start workers on this machine, in the time that the job takes to come to its names."""
-    if engine.name != "local" and not engine.address:
+    """Begins to start workers, or to connect to them, in the time that the job takes to come to its names."""
+    if engine.name != "local":
         _started[engine] = _starter.submit(STARTS[engine.name], engine)
 
 
@@ -148,7 +149,7 @@ def _start_dask(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], obje
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.WARNING,
-            preload=["namegen.cpu_sampler"],
+            preload=["namegen.cpu_sampler", "prefect"],
         )
         return DaskTaskRunner(address=cluster.scheduler_address), engine.workers, cluster.close
     try:
@@ -174,11 +175,16 @@ def _start_ray(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], objec
     try:
         ray.init(**where, namespace="prefect", log_to_driver=False, logging_level=logging.WARNING)
     except (OSError, ValueError, RuntimeError) as error:
+        why = str(error).partition("\n")[0]
         if not engine.address:
-            raise SettingError(f"Ray does not start here ({error})", remedy="Try --engine local") from error
-        raise SettingError(f"no ray cluster is at {engine.address} ({error})", remedy="Start one") from error
+            raise SettingError(f"Ray does not start here ({why})", remedy="Try --engine local") from error
+        remedy = "Start one, or set RAY_AUTH_MODE=token if it wants a token"
+        raise SettingError(f"no ray cluster is at {engine.address} ({why})", remedy=remedy) from error
     ray.cloudpickle.register_pickle_by_value(spread)  # its workers do not have this file
-    return RayTaskRunner(address=engine.address), int(ray.cluster_resources().get("CPU", 0)), ray.shutdown
+    slots = int(ray.cluster_resources().get("CPU", 0))
+    for module in ("namegen.cpu_sampler", "prefect") * slots:  # its processes are new to each job, and import for long
+        ray.remote(importlib.import_module).remote(module)
+    return RayTaskRunner(address=engine.address), slots, ray.shutdown
 
 
 # Ray's processes end with the thread that started them: this one stays.

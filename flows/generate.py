@@ -41,7 +41,7 @@ from namegen import making, presets, report
 from namegen.automaton import Automaton
 from namegen.checkpoint import Checkpoint
 from namegen.corpus import Corpus, Split, read_corpus, split
-from namegen.dataset import dataset_folder
+from namegen.dataset import PART_ROWS, dataset_folder
 from namegen.dataset_writer import Written, write_dataset
 from namegen.device import cores, memory_of, resolve_device, sampling_device
 from namegen.errors import DeviceError, NamegenError, printable
@@ -291,7 +291,8 @@ def terminate(*_: object) -> NoReturn:
 def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_before: Automaton | None = None) -> int:
     """Runs the flow and prints what came of it; the exit code of the process."""
     if fitted_before:
-        start(Engine(parameters["engine"], parameters["address"], parameters["workers"] or cores()))
+        if parameters["count"] >= PART_ROWS:  # else no part goes to a worker
+            start(Engine(parameters["engine"], parameters["address"], parameters["workers"] or cores()))
         Thread(target=prepare, args=(fitted_before, parameters["device"])).start()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

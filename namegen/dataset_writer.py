@@ -102,26 +102,23 @@ def survey(
     there = sizes(folder)
     for name in sorted(name for name, size in there.items() if size is None):
         if name == MANIFEST or JOURNAL.fullmatch(name) or number_of(name) is not None:
-            raise ArtifactError(
-                "is a folder where a file of the data set belongs", str(folder / name), "Move it elsewhere"
-            )
+            what = "is a folder where a file of the data set belongs"
+            raise ArtifactError(what, str(folder / name), "Move it elsewhere")
     count = max(count, manifest.rows if manifest else 0)  # what was asked for before stays
-    vouched = [manifest.parts() if manifest else {}, Journal(folder, stream).read(there)]
+    known = [manifest.parts() if manifest else {}, Journal(folder, stream).read(there)] if good is None else [good]
 
     def look(number: int) -> tuple[int, Part | None, bool]:
         name, rows = part_name(number), dataset.rows_of(number, count)
-        if good is not None:
-            part = good.get(number)
-            return number, part if part and part.rows == rows else None, name in there
+        expected = [parts[number] for parts in known if number in parts and parts[number].rows == rows]
         if name not in there:
             return number, None, False
-        known = [parts[number] for parts in vouched if number in parts and parts[number].rows == rows]
-        known = [part for part in known if part.size == there[name]]
-        if known and not isinstance(folder, RemotePath):
+        right = expected
+        if good is None:
+            right = [part for part in right if part.size == there[name]]
+        if good is None and right and not isinstance(folder, RemotePath):
             found = sha256_of(folder / name)
-            known = [part for part in known if part.sha256 == found]
-        expected = any(number in parts and parts[number].rows == rows for parts in vouched)
-        return number, known[0] if known else None, expected
+            right = [part for part in right if part.sha256 == found]
+        return number, right[0] if right else None, bool(expected)
 
     kept, missing, altered = {}, [], []
     with closing(in_order(look, range(dataset.parts_of(count)), workers)) as looks:

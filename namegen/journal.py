@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -78,20 +78,17 @@ class Journal:
     def add(self, part: Part) -> None:
         """Adds a line, behind the end of whatever half a line was left there."""
         line = f"\n{_Entry(stream=self._stream, **part._asdict()).model_dump_json()}\n".encode()
-        name = self.name_for(part.number)
+        path = self._folder / self.name_for(part.number)
         with self._lock:
-            _add(self._folder / name, line, self._before(name))
-
-    def _before(self, name: str) -> Callable[[bytes], bytes]:
-        """Adds to what a file in a store had, and has the whole."""
-
-        def whole(line: bytes) -> bytes:
-            if name not in self._written:
-                self._written[name] = b"".join(_lines(self._folder / name))
-            self._written[name] += line
-            return self._written[name]
-
-        return whole
+            if isinstance(path, RemotePath):
+                before = self._written.get(path.name)
+                self._written[path.name] = (b"".join(_lines(path)) if before is None else before) + line
+                path.write_bytes(self._written[path.name])
+                return
+            if path.is_symlink() or not path.is_file():
+                path.unlink(missing_ok=True)  # a link, say, to what is not ours to write to
+            with path.open("ab") as file:
+                file.write(line)
 
 
 def remove_journal(folder: Location, names: Iterable[str]) -> None:
@@ -108,16 +105,6 @@ class _Entry(BaseModel):
     rows: int = Field(ge=1)
     sha256: Sha256
     size: int = Field(ge=0)
-
-
-def _add(path: Location, line: bytes, whole: Callable[[bytes], bytes]) -> None:
-    if isinstance(path, RemotePath):
-        path.write_bytes(whole(line))
-        return
-    if path.is_symlink() or not path.is_file():
-        path.unlink(missing_ok=True)  # a link, say, to what is not ours to write to
-    with path.open("ab") as file:
-        file.write(line)
 
 
 def _lines(path: Location) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from time import monotonic, sleep
 
-from namegen.errors import OutputError
+from namegen.errors import OutputError, SettingError
 from namegen.remote import RemotePath
 
 LOCK = ".lock"
@@ -25,8 +25,15 @@ NAME = re.compile(r"[0-9]{6,9}")
 
 
 def term() -> float:
-    """Seconds after which a lock that nobody writes anew is none any more."""
-    return float(os.environ.get("NAMEGEN_LEASE_SECONDS", "60"))
+    """Seconds after which a lock that nobody writes anew is none any more.
+
+    Raises:
+        SettingError: where NAMEGEN_LEASE_SECONDS is no number of seconds.
+    """
+    given = os.environ.get("NAMEGEN_LEASE_SECONDS", "60")
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", given):
+        raise SettingError(f"NAMEGEN_LEASE_SECONDS is {given!r}", remedy="Set it to whole seconds, 1 to 99999")
+    return float(given)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from namegen.errors import OutputError
+from namegen.lease import term
 from namegen.locking import alone_in
 from namegen.remote import RemotePath
 from namegen.storage import Location, temporary_beside
@@ -52,6 +53,7 @@ def check_writable(folder: Location) -> None:
 
 def _check_store(folder: RemotePath) -> None:
     """Creates an object twice, which has to fail: else two jobs could not be kept apart."""
+    term()  # is it one? Later would be too late
     probe = folder / f".probe-{uuid.uuid4().hex}"
     try:
         probe.create(b"first")

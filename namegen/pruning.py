@@ -14,21 +14,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from namegen.dataset import MANIFEST, DatasetManifest, number_of
-from namegen.errors import ArtifactError, NamegenError, SettingError
+from namegen.errors import ArtifactError, SettingError
 from namegen.journal import NAME as JOURNAL
 from namegen.lease import LOCK
 from namegen.locking import alone_in, is_at_work
-from namegen.manifests import parse_manifest
+from namegen.manifests import Manifest, parse_manifest
 from namegen.model_folder import FILES, ModelManifest
 from namegen.model_folder import MANIFEST as MODEL_MANIFEST
 from namegen.output_folder import size
 from namegen.remote import RemotePath
 from namegen.storage import Location, location, sizes
 
+M = TypeVar("M", bound=Manifest)
 SEED = re.compile(r"seed=[0-9]+")
 REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # what a call that died has left
 OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|_part-[0-9]+\.parquet\.aside[0-9]*|checkpoint\.safetensors")
@@ -86,14 +88,14 @@ def prune(
 
     Args:
         output: what a job was given as its `--output`.
-        keep: how many data sets stay, the latest finished ones. One that is not finished stays if it was begun after
-            the last of those. A model stays for as long as one of its data sets does, or if it is newer than all that
-            is removed.
+        keep: how many data sets stay, the latest finished ones. One that is not finished, and a model that no data set
+            is of, stay if they are newer than the oldest of those, or if there are fewer.
         remove: False only says what would be.
         log: called with a line for each that is removed.
 
     Raises:
-        SettingError: for a negative number, or where the folder is not that of a job.
+        SettingError: for a negative number.
+        ArtifactError: where the folder is not that of a job, or something in it is of a newer format.
     """
     where = location(output)
     if keep < 0:
@@ -121,34 +123,36 @@ def prune(
 
 
 def _datasets(names: Location) -> list[Found]:
-    found = []
-    for model in _folders(names):
-        for folder in _folders(model):
-            if model.name.startswith("model=") and SEED.fullmatch(folder.name):
-                manifest = _manifest(folder)
-                rows = manifest.rows if isinstance(manifest, DatasetManifest) else 0
-                found.append(Found(folder, model.name.removeprefix("model="), _written(folder), _size(folder), rows))
-    return found
+    models = [folder for folder in _folders(names) if folder.name.startswith("model=")]
+    folders = [folder for model in models for folder in _folders(model) if SEED.fullmatch(folder.name)]
+    return [_found(folder, _manifest(folder / MANIFEST, DatasetManifest)) for folder in folders]
 
 
 def _models(models: Location) -> list[Found]:
     """The finished ones: what is not may be one that a job is about to go on with."""
-    folders = [folder for folder in _folders(models) if isinstance(_manifest(folder), ModelManifest)]
-    return [Found(folder, folder.name, _written(folder), _size(folder)) for folder in folders]
+    found = [(folder, _manifest(folder / MODEL_MANIFEST, ModelManifest)) for folder in _folders(models)]
+    return [_found(folder, manifest) for folder, manifest in found if manifest]
 
 
-def _manifest(folder: Location) -> DatasetManifest | ModelManifest | None:
-    """What is left of it; None where there is none."""
-    with suppress(OSError, ValidationError, NamegenError):
-        return parse_manifest(folder / MANIFEST, DatasetManifest)[0]
-    with suppress(OSError, ValidationError, NamegenError):
-        return parse_manifest(folder / MODEL_MANIFEST, ModelManifest)[0]
+def _found(folder: Location, manifest: Manifest | None) -> Found:
+    rows = manifest.rows if isinstance(manifest, DatasetManifest) else 0
+    model = folder.parent.name.removeprefix("model=") if SEED.fullmatch(folder.name) else folder.name
+    return Found(folder, model, _written(manifest), sum(size or 0 for size in sizes(folder).values()), rows)
+
+
+def _manifest(path: Location, kind: type[M]) -> M | None:
+    """What is left of it; None where there is none.
+
+    Raises:
+        ArtifactError: where it is of a newer format, which is not ours to judge.
+    """
+    with suppress(OSError, ValidationError):
+        return parse_manifest(path, kind)[0]
     return None
 
 
-def _written(folder: Location) -> str:
+def _written(manifest: Manifest | None) -> str:
     """When a folder was finished, such that later times are greater as text; empty where it was not."""
-    manifest = _manifest(folder)
     try:
         at = datetime.fromisoformat(manifest.written.at) if manifest else None
         return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""
@@ -163,10 +167,6 @@ def _folders(folder: Location) -> list[Location]:
     except OSError:
         return []
     return [path for path in found if not path.is_symlink()]
-
-
-def _size(folder: Location) -> int:
-    return sum(size or 0 for size in sizes(folder).values())
 
 
 def _changed(folder: Location) -> str:
@@ -189,7 +189,8 @@ def _remove(found: Found, log: Callable[[str], None]) -> bool:
     """Removes a folder, unless a job has added to it in the meantime."""
     folder = found.path
     with alone_in(folder):
-        if _written(folder) != found.written:
+        manifests = _manifest(folder / MANIFEST, DatasetManifest), _manifest(folder / MODEL_MANIFEST, ModelManifest)
+        if _written(manifests[0] or manifests[1]) != found.written:
             return False
         if isinstance(folder, Path):
             folder.rename(folder.parent / f".removed-{uuid.uuid4().hex}")

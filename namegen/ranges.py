@@ -67,7 +67,7 @@ def size_of_ranges(parts: int, slots: int) -> int:
     Up to 64, which take 10 to 60 seconds; fewer where there would not be two ranges for each worker, as the last to
     end keeps the others waiting.
     """
-    return max(1, min(BLOCK, parts // (2 * slots)))
+    return max(1, min(BLOCK, -(-parts // (2 * slots))))
 
 
 def look(job: Job) -> str:
@@ -82,7 +82,9 @@ def look(job: Job) -> str:
         remedy = "Workers on other hosts need a shared --output: a network mount, or an object store"
         raise OutputError(f"is not the job's own folder on the worker {host}", job.folder, remedy)
     own = versions()
-    other = [f"{name} {own.get(name)} in place of {ours}" for name, ours in job.versions.items() if own[name] != ours]
+    other = [
+        f"{name} {own.get(name)} in place of {ours}" for name, ours in job.versions.items() if own.get(name) != ours
+    ]
     if other:
         raise SettingError(f"the worker {host} has {', '.join(other)}", remedy="Install the job's own versions there")
     return host

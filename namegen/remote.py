@@ -13,7 +13,7 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache, total_ordering
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -34,7 +34,6 @@ class Status(NamedTuple):
     st_mtime_ns: int
 
 
-@total_ordering
 class RemotePath:
     """Where an object, or what looks like a folder of them, lies: a URL such as s3://bucket/prefix.
 
@@ -44,8 +43,8 @@ class RemotePath:
     """
 
     def __init__(self, url: str) -> None:
-        protocol, key = URL.fullmatch(url).groups()  # type: ignore[union-attr] # see `is_remote`
-        self.protocol, self.key = str(protocol), str(key).strip("/")
+        protocol, _, key = url.partition("://")
+        self.protocol, self.key = protocol, key.strip("/")
         if self.protocol not in EXTRAS:
             known = ", ".join(sorted(set(EXTRAS) - {"memory"}))
             raise SettingError(f"nothing is known of {protocol}:// (but of {known})", remedy="Name another output")
@@ -64,9 +63,6 @@ class RemotePath:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RemotePath) and str(self) == str(other)
-
-    def __lt__(self, other: RemotePath) -> bool:
-        return self.key < other.key
 
     def __hash__(self) -> int:
         return hash(str(self))

@@ -101,7 +101,11 @@ def temporaries(folder: Location) -> list[Path]:
 
 
 def sizes(folder: Location) -> dict[str, int | None]:
-    """The names that lie in a folder, with their bytes; None for a folder. Empty where there is none."""
+    """The names that lie in a folder, with their bytes; None for a folder, -1 for a link to nothing.
+
+    Raises:
+        OSError: where there is no such folder on a disk; in a store it is just empty.
+    """
     if isinstance(folder, RemotePath):
         return folder.sizes()
     found: dict[str, int | None] = {}

@@ -394,6 +394,12 @@ def test_addresses_that_are_refused(url: str, says: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_term_that_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found before anything is made."""
+    monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "soon")
+    assert "NAMEGEN_LEASE_SECONDS is 'soon'. Set it to whole seconds" in refusal(capsys, "--output", f"{BUCKET}/out")
+
+
 def test_a_store_without_conditional_writes_is_refused(prefix: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two jobs could not be kept apart in it."""
     monkeypatch.setattr(RemotePath, "create", RemotePath.write_bytes)

@@ -113,6 +113,13 @@ def test_an_unfinished_one_that_is_new_stays(output: Path) -> None:
     assert names(prune(output, 2)) == ["seed=2"]
 
 
+def test_what_a_newer_version_made_is_not_judged(output: Path) -> None:
+    (night(output, 1) / "_manifest.json").write_text('{"format_version": 2}')
+    with pytest.raises(ArtifactError, match="Upgrade namegen"):
+        prune(output, 1, remove=True)
+    assert night(output, 2).is_dir()
+
+
 def test_other_things_stay(output: Path) -> None:
     """A folder with something else in it, what a link leads to, and whatever lies beside."""
     (night(output, 1) / "notes.txt").write_text("mine")
