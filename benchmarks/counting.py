@@ -16,10 +16,10 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from namegen.automaton import quantise
 from namegen.corpus import corpus_of, read_corpus
 from namegen.models import bigram
 from namegen.ngrams import count_ngrams
+from namegen.quantisation import quantise
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812 - the notebook's name
 
-from namegen.automaton import quantise
 from namegen.corpus import read_corpus
 from namegen.models import bigram, neural_bigram
 from namegen.ngrams import count_ngrams
+from namegen.quantisation import quantise
 from namegen.sampling import sample_batches
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
@@ -129,7 +129,7 @@ def main() -> None:
             lambda: count_ngrams(words, corpus.vocabulary, 2).counts,
         ),
         "train the network": (lambda: notebook_train(words, stoi, STEPS), STEPS / 100, train),
-        "NLL of all names": (lambda: notebook_nll(words, stoi, P), 1, lambda: automaton.score(words)),
+        "NLL of all names": (lambda: notebook_nll(words, stoi, P), 1, lambda: automaton.log_prob(words)),
         "sample names": (
             lambda: notebook_sample(SAMPLED_BY_NOTEBOOK, itos, P),
             SAMPLED_BY_NOTEBOOK / SAMPLED,

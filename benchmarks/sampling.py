@@ -24,10 +24,11 @@ import torch
 from notebook import notebook_sample, seconds
 
 import namegen
-from namegen.automaton import Automaton, quantise
+from namegen.automaton import Automaton
 from namegen.corpus import read_corpus
 from namegen.models import bigram
 from namegen.ngrams import count_ngrams
+from namegen.quantisation import quantise
 from namegen.sampling import BATCH, sample_batches
 from namegen.torch_sampler import TorchSampler
 

@@ -20,21 +20,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from namegen.errors import ArtifactError, ModelError
+from namegen.errors import ArtifactError, SettingError
 from namegen.logarithm import ln
 from namegen.remote import RemotePath
+from namegen.scoring import score_column, walk
 from namegen.storage import Location, local_copy, location, write_atomically
-from namegen.vocabulary import MAX_LENGTH, Vocabulary
+from namegen.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
 FORMAT_VERSION = 1  # of automaton.safetensors
 STREAM_VERSION = 1  # of the names drawn from it: any change of a drawn byte is a new one
@@ -92,30 +94,95 @@ class Automaton:
         symbols = len(self.vocabulary)
         return f"Automaton(order={self.order}, states={self.states:,}, symbols={symbols}, sha256={self.sha256[:12]}...)"
 
-    def score(self, names: str | Sequence[str]) -> NDArray[np.float64]:
-        """The log-probability of each name in nats, float64[len(names)]; for a sampled name, exactly its log_prob.
+    @cached_property
+    def context_lengths(self) -> NDArray[np.int64]:
+        """int64[S]: how many of the symbols before it each state knows, 1 to n-1."""
+        from namegen.explanation import context_lengths  # which knows what an automaton is
+
+        return context_lengths(self)
+
+    @overload
+    def score(self, names: str) -> float: ...  # type: ignore[overload-overlap] # a str is a sequence of str, too
+    @overload
+    def score(self, names: Sequence[str]) -> list[float]: ...
+    @overload
+    def score(self, names: pl.Series) -> pl.Series: ...
+    @overload
+    def score(self, names: pa.Array) -> pa.Array: ...
+    def score(self, names: Any) -> Any:
+        """The log-probability of each name in nats; for a sampled name, exactly its log_prob.
 
         Names are taken as they stand (a corpus is NFC-normalised). -inf for a name with a character outside the
         vocabulary or with more than 64 characters.
-        """
-        names = [names] if isinstance(names, str) else names
-        return walk(names, self.vocabulary, self.successor, self.log_probabilities)
 
-    def sample(self, count: int = 10, seed: int = 42, first: int = 0) -> pl.DataFrame:
-        """Names `first` to `first + count - 1` of a seed's stream.
+        Args:
+            names: one, or a list, a polars Series, or an Arrow Array or ChunkedArray of them.
 
         Returns:
-            a frame of `index` (int64), `name` (string) and `log_prob` (float64, nats).
+            the same: a number, a list, a polars Series, or an Arrow Array, with nulls where there were any.
+
+        Raises:
+            TypeError: for what is no text.
+        """
+        if isinstance(names, str):
+            return float(self.log_prob([names])[0])
+        if isinstance(names, Sequence):
+            return self.log_prob(names).tolist()
+        # polars or pyarrow has been imported, where there is one of its own
+        return score_column(names, self.log_prob)
+
+    def log_prob(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """As `score`, float64[len(names)]."""
+        return walk(names, self.vocabulary, self.successor, self.log_probabilities)
+
+    def explain(self, name: str, alternatives: int = 5) -> pl.DataFrame:
+        """Why a name has the log-probability that it has: a row for each of its symbols, and for its end.
+
+        What cannot be spelt ends with the first symbol of probability 0.
+
+        Args:
+            alternatives: how many of the likeliest other symbols are named at each step.
+
+        Returns:
+            a frame of `step` (from 1), `context` (the n-1 symbols before, as many as there are, "." for the start),
+            `known` (its longest suffix that is a state: what the model backed off to), `symbol` ("." for the end),
+            `probability`, `log_prob` (nats; their sum in order is the name's), and `alternatives`, a list of structs
+            of `symbol` and `probability`.
+        """
+        from namegen.explanation import explain  # which knows what an automaton is
+
+        return explain(self, name, alternatives)
+
+    @overload
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0) -> pl.DataFrame: ...
+    @overload
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["list"]) -> list[str]: ...
+    @overload
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["arrow"]) -> pa.Table: ...
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0, *, into: str = "polars") -> Any:
+        """Names `first` to `first + count - 1` of a seed's stream.
+
+        Args:
+            into: "polars" for a DataFrame, "arrow" for a Table, both of `index` (int64), `name` (string) and `log_prob`
+                (float64, nats); "list" for the names alone.
 
         Raises:
             SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
         """
-        # polars and the sampler are imported here, so that loading and scoring do without them
+        from namegen.sampling import sample  # slow to import, and loading and scoring do without
+
+        table = sample(self, index(seed), index(first), index(count))
+        if into == "arrow":
+            return table
+        if into == "list":
+            return table["name"].to_pylist()
+        if into != "polars":
+            raise SettingError(f"into {into!r} is unknown", remedy="Choose polars, arrow or list")
         import polars as pl
 
-        from namegen.sampling import sample
-
-        return pl.DataFrame(pl.from_arrow(sample(self, index(seed), index(first), index(count))))
+        return pl.DataFrame(pl.from_arrow(table))
 
     def stream(self, seed: int) -> dict[str, Any]:
         """What decides every name drawn with `seed`, as JSON has it."""
@@ -145,7 +212,7 @@ def load(path: str | Path | RemotePath) -> Automaton:
         ArtifactError: where the file is missing, cut short, altered, or of a newer version.
     """
     path = location(path)
-    where, remedy = str(path), "Remove the model's folder and run the job again to have it made anew"
+    where, remedy = str(path), "If it is a model's, remove the folder and run the job again to have it made anew"
     try:
         if not path.is_file() and path.is_dir():
             path = path / "automaton.safetensors"
@@ -163,67 +230,6 @@ def load(path: str | Path | RemotePath) -> Automaton:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(f"is cut short or no automaton ({reason})", where, remedy) from None
     return automaton
-
-
-class Contexts(Protocol):
-    """What `quantise` has to know of the contexts that become states: NgramCounts and Expansion do."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """V symbols."""
-
-    @property
-    def order(self) -> int:
-        """n, as in n-gram."""
-
-    @property
-    def successor(self) -> NDArray[np.int32]:
-        """int32[S, V]: the context after each symbol."""
-
-
-def quantise(probabilities: NDArray[np.float64], contexts: Contexts) -> Automaton:
-    """The automaton of a model's table, by largest remainder, ties to the lower id (A1 to A6).
-
-    Args:
-        probabilities: float64[S, V], rows sum to 1 within 1e-12.
-        contexts: which the rows are of.
-
-    Raises:
-        ModelError: where the table is not one of distributions, or a state cannot reach the end.
-    """
-    successor = contexts.successor
-    if probabilities.shape != successor.shape:
-        raise ModelError(f"a table of shape {probabilities.shape} does not fit contexts of {successor.shape}")
-    if not (np.isfinite(probabilities).all() and (probabilities >= 0).all()):
-        raise ModelError("a table has a probability that is negative or not a number")
-    if (worst := np.abs(probabilities.sum(axis=1) - 1).max()) > 1e-12:
-        raise ModelError(f"a row of a table sums to 1 only within {worst:.1e}, and 1e-12 is the bound")
-    weights = round_to_weights(probabilities)
-    if (stuck := _stuck_states(weights, successor)).size:
-        raise ModelError(f"{stuck.size} states cannot reach the end, such as state {stuck[0]}")
-    return Automaton(contexts.vocabulary, contexts.order, weights, successor)
-
-
-def round_to_weights(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """int64[S, V]: each row of probability * 2^32 rounded to integers that sum to 2^32.
-
-    Largest remainder: every weight is rounded down, and what is missing from 2^32 goes, 1 each, to those that
-    lost most. A symbol rounded down to 0 gets 1 all the same (A2); where that takes more than was missing, the
-    row's largest weight pays.
-    """
-    exact = probabilities * TOTAL  # a power of two: exact
-    weights = np.floor(exact)
-    remainder = exact - weights
-    raised = (weights == 0) & (exact > 0)
-    weights[raised] = 1
-    remainder[raised] = -1  # already rounded up
-    weights_int = weights.astype(np.int64)
-    missing = TOTAL - weights_int.sum(axis=1)
-    rank = np.argsort(np.argsort(-remainder, axis=1, kind="stable"), axis=1)
-    weights_int += rank < missing[:, None]
-    rows = np.arange(len(weights_int))
-    weights_int[rows, weights_int.argmax(axis=1)] += np.minimum(missing, 0)
-    return weights_int
 
 
 def build_alias_tables(weights: NDArray[np.int64], column_bits: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
@@ -264,47 +270,6 @@ def build_alias_tables(weights: NDArray[np.int64], column_bits: int) -> tuple[ND
         alias[rows, column] = np.where(level < capacity, giver, column)
         left = np.where(gives, left, padded[rows, giver]) - (capacity - level)
     return threshold.astype(np.uint32), alias.astype(np.uint8)
-
-
-def walk(
-    names: Sequence[str],
-    vocabulary: Vocabulary,
-    successor: NDArray[np.int32],
-    log_probabilities: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """The sum of log-probabilities along each name, boundary included, added in step order; float64[len(names)].
-
-    Args:
-        successor, log_probabilities: int32[S, V] and float64[S, V], of an automaton or of a model's table.
-    """
-    ids, lengths = vocabulary.encode(names)
-    starts = np.cumsum(lengths) - lengths
-    total = np.zeros(len(names))
-    total[lengths > MAX_LENGTH] = -np.inf
-    active = np.flatnonzero(lengths <= MAX_LENGTH)
-    state = np.zeros(len(active), np.int32)
-    for step in range(MAX_LENGTH):  # behind the 64th symbol the boundary is certain
-        inside = lengths[active] > step
-        symbol = np.zeros(len(active), np.int64)
-        symbol[inside] = ids[starts[active[inside]] + step]
-        known = symbol >= 0
-        total[active] += np.where(known, log_probabilities[state, symbol], -np.inf)
-        goes_on = inside & known
-        state = successor[state, symbol][goes_on]
-        active = active[goes_on]
-        if not active.size:
-            break
-    return total
-
-
-def _stuck_states(weights: NDArray[np.int64], successor: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The states from which the end cannot be reached: those that a backward search from the end does not find."""
-    reaches = weights[:, 0] > 0
-    arrows = weights[:, 1:] > 0
-    found = -1
-    while found != (found := int(reaches.sum())):
-        reaches |= (arrows & reaches[successor[:, 1:]]).any(axis=1)
-    return np.flatnonzero(~reaches)
 
 
 def _check_versions(metadata: dict[str, Any], where: str) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from namegen.automaton import Automaton, walk
+from namegen.automaton import Automaton
 from namegen.corpus import Split
 from namegen.logarithm import ln
+from namegen.scoring import walk
 
 SCHEMA = {
     "model": pl.String,
@@ -46,7 +47,7 @@ def evaluate(
     table = ln(probabilities)
     sources: dict[str, Callable[[Sequence[str]], NDArray[np.float64]]] = {
         "table": lambda names: walk(names, automaton.vocabulary, automaton.successor, table),
-        "automaton": automaton.score,
+        "automaton": automaton.log_prob,
     }
     if exact:
         sources["exact"] = exact

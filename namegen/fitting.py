@@ -22,10 +22,10 @@ from namegen.expansion import Predict, expand
 from namegen.models import NETWORKS, bigram, blend, kneser_ney, mlp, neural_bigram, uniform
 
 if TYPE_CHECKING:
-    from namegen.automaton import Contexts
     from namegen.checkpoint import Checkpoint
     from namegen.ngrams import NgramCounts
     from namegen.presets import Preset
+    from namegen.quantisation import Contexts
 
 
 @dataclass(frozen=True)

@@ -71,14 +71,18 @@ def sample_batches(
     Raises:
         SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
     """
+    return batches_of(sampler_of(automaton, device), seed, first, count, batch or BATCH[device])
+
+
+def batches_of(sampler: Sampler, seed: int, first: int, count: int, batch: int = MAX_BATCH) -> Iterator[pa.RecordBatch]:
+    """As `sample_batches`, from a sampler."""
     if not 0 <= seed <= MAX_SEED:
         raise SettingError(f"seed {seed} is not in 0 .. 2^64-1", remedy="Choose another")
     if count < 0:
         raise SettingError(f"count {count} is negative")
     if first < 0 or first + count - 1 > MAX_INDEX:
         raise SettingError(f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose others")
-    sampler = sampler_of(automaton, device)
-    return _batches(sampler, seed, first, count, min(batch or BATCH[device], MAX_BATCH))
+    return _batches(sampler, seed, first, count, min(batch, MAX_BATCH))
 
 
 def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) -> Iterator[pa.RecordBatch]:

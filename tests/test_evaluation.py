@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 from hypothesis import given
 
-from namegen import report
-from namegen.automaton import quantise
+from namegen import tables
 from namegen.corpus import Corpus, Split, corpus_of, split
 from namegen.evaluation import SCHEMA, evaluate, nll
 from namegen.models import bigram, neural_bigram, uniform
 from namegen.ngrams import count_ngrams
+from namegen.quantisation import quantise
 from strategies import names as some_names
 
 
@@ -46,7 +46,7 @@ def test_every_model_source_split_and_subset(names: Corpus, evaluation: pl.DataF
 
 def test_table_and_automaton_agree(evaluation: pl.DataFrame) -> None:
     """Rounding to 2^-32 changes no NLL by more than 1e-6."""
-    assert 0 < report.largest_gap(evaluation) < 1e-6
+    assert 0 < tables.largest_gap(evaluation) < 1e-6
 
 
 def test_uniform_is_ln_v(evaluation: pl.DataFrame) -> None:
@@ -105,12 +105,12 @@ def test_names_longer_than_training_saw() -> None:
     """Table and automaton agree also on 64 characters, where the end is certain in both."""
     corpus = corpus_of(["ab", "a" * 64, "ba", "b"])
     evaluation = evaluation_of(corpus, Split(corpus.names, ("a" * 64,), ("b" * 64,)))
-    assert report.largest_gap(evaluation) < 1e-6
+    assert tables.largest_gap(evaluation) < 1e-6
 
 
 def test_text_for_a_terminal(evaluation: pl.DataFrame) -> None:
     """A line a model, within 120 columns, its figures those of the frame."""
-    lines = report.evaluation_text(evaluation).splitlines()
+    lines = tables.evaluation_text(evaluation).splitlines()
     row = next(line for line in lines if line.startswith("bigram"))
     expected = evaluation.row(by_predicate=key("bigram", "automaton", "dev", "all"), named=True)
     assert f"{expected['nll']:.4f} ± {expected['standard_error']:.4f}" in row
@@ -118,13 +118,13 @@ def test_text_for_a_terminal(evaluation: pl.DataFrame) -> None:
 
 
 def test_without_a_holdout_only_train_is_shown(names: Corpus) -> None:
-    text = report.evaluation_text(evaluation_of(names, split(names, 0)))
+    text = tables.evaluation_text(evaluation_of(names, split(names, 0)))
     assert "train perplexity" in text
     assert "dev" not in text
 
 
 def test_markdown_has_a_row_a_model(evaluation: pl.DataFrame) -> None:
-    lines = report.markdown(report.evaluation_rows(evaluation)).splitlines()
+    lines = tables.markdown(tables.evaluation_rows(evaluation)).splitlines()
     assert len(lines) == 2 + 3
     assert len({line.count("|") for line in lines}) == 1
 
@@ -137,20 +137,20 @@ def test_what_forgetting_costs(names: Corpus) -> None:
     few = Split(parts.train[:2000], parts.dev[:50], parts.test[:50])
     automaton = quantise(table, counts.lower(2))
     frame = evaluate(
-        "mlp", table, automaton, few, lambda some: automaton.score(some) + 0.01 * np.array([*map(len, some)])
+        "mlp", table, automaton, few, lambda some: automaton.log_prob(some) + 0.01 * np.array([*map(len, some)])
     )
     assert set(frame["source"]) == {"table", "automaton", "exact"}
-    for model, part, loss in report.losses(frame):
+    for model, part, loss in tables.losses(frame):
         assert model == "mlp"
         length = sum(map(len, getattr(few, part)))
         assert loss == pytest.approx(0.01 * length / (length + 50))
-    assert [part for _, part, _ in report.losses(frame)] == ["dev", "test"]
-    assert "mlp loses 0.00" in report.evaluation_text(frame)
-    assert report.losses(frame.filter(pl.col("source") != "exact")) == []
+    assert [part for _, part, _ in tables.losses(frame)] == ["dev", "test"]
+    assert "mlp loses 0.00" in tables.evaluation_text(frame)
+    assert tables.losses(frame.filter(pl.col("source") != "exact")) == []
     better = frame.with_columns(pl.when(source="exact").then(pl.col("nll") + 0.5).otherwise(pl.col("nll")).alias("nll"))
-    assert "mlp gains 0.4" in report.evaluation_text(better)
+    assert "mlp gains 0.4" in tables.evaluation_text(better)
     same = frame.with_columns(pl.lit(2.0).alias("nll"))
-    assert "contexts that are no states" not in report.evaluation_text(same)
+    assert "contexts that are no states" not in tables.evaluation_text(same)
 
 
 def key(model: str, source: str, split: str, subset: str) -> pl.Expr:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from conftest import table_nll
 from namegen import events
-from namegen.automaton import quantise, walk
 from namegen.corpus import Corpus, split
 from namegen.errors import SettingError
 from namegen.evaluation import nll
@@ -18,7 +17,9 @@ from namegen.events import exact_log_prob
 from namegen.expansion import expand, visits
 from namegen.models import kneser_ney
 from namegen.ngrams import NgramCounts, count_ngrams
+from namegen.quantisation import quantise
 from namegen.sampling import sample
+from namegen.scoring import walk
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
 from test_automaton import check_invariants

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import table_nll
-from namegen.automaton import quantise
 from namegen.corpus import Corpus, split
 from namegen.evaluation import nll
 from namegen.events import events_of
 from namegen.models import bigram, blend, kneser_ney, mlp, neural_bigram
 from namegen.ngrams import NgramCounts, count_ngrams
+from namegen.quantisation import quantise
 from namegen.vocabulary import Vocabulary
 from notebook_draws import COUNTS, notebook_counts
 from strategies import names as some_names
@@ -146,7 +146,7 @@ def test_kneser_ney_on_the_makemore_list(makemore: Corpus, part: str, bound: flo
     counts = count_ngrams(parts.train, makemore.vocabulary, 6)
     automaton = quantise(kneser_ney.fit(counts), counts)
     names = getattr(parts, part)
-    assert nll(names, automaton.score(names))[1] <= bound
+    assert nll(names, automaton.log_prob(names))[1] <= bound
 
 
 SMALL = mlp.Settings(embedding=16, hidden=64, passes=12, batch=64)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -10,33 +11,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from namegen.automaton import TOTAL, Automaton, quantise
+from namegen.automaton import TOTAL, Automaton
 from namegen.errors import SettingError
 from namegen.ngrams import count_ngrams
-from namegen.philox import philox4x32
+from namegen.quantisation import quantise
+from namegen.reference_sampler import ReferenceSampler
 from namegen.sampling import MAX_INDEX, MAX_SEED, sample, sample_batches, with_novelty
-from namegen.vocabulary import MAX_LENGTH, Vocabulary
+from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
 from strategies import tables
 
+reference_of = cache(ReferenceSampler)
+
 
 def reference(automaton: Automaton, seed: int, index: int) -> tuple[str, float]:
-    """Row `index` of a seed by the letter of the stream's definition, one word at a time."""
-    threshold, alias = automaton.alias_tables
-    rest_bits = 32 - automaton.column_bits
-    name, log_prob, state = "", 0.0, 0
-    for step in range(MAX_LENGTH):
-        counter = [np.array([word]) for word in (index % 2**32, index >> 32, step // 4, 0)]
-        c0, c1, c2, c3 = counter
-        word = int(philox4x32((c0, c1, c2, c3), (seed % 2**32, seed >> 32))[step % 4][0])
-        column, rest = word >> rest_bits, word % 2**rest_bits
-        symbol = column if rest < threshold[state, column] else int(alias[state, column])
-        log_prob += float(automaton.log_probabilities[state, symbol])
-        if symbol == 0:
-            break
-        name += automaton.vocabulary.symbols[symbol]
-        state = automaton.successor[state, symbol]
-    return name, log_prob
+    return reference_of(automaton).name(seed, index)
 
 
 def rows(table: pa.Table) -> list[tuple[int, str, float]]:
@@ -76,7 +65,7 @@ def test_names_end_after_64_symbols() -> None:
     table = sample(automaton, 1, 0, 100)
     names, log_prob = table["name"].to_pylist(), table["log_prob"].to_numpy()
     assert {len(name) for name in names} == {64}
-    assert (automaton.score(names) == log_prob).all()
+    assert (automaton.log_prob(names) == log_prob).all()
     np.testing.assert_allclose(log_prob, 64 * math.log(0.5), rtol=1e-7)
 
 
@@ -115,7 +104,7 @@ def test_ranges_across_the_words_of_an_index(automaton: Automaton) -> None:
 
 def test_log_prob_is_the_score(automaton: Automaton, whole: pa.Table) -> None:
     """The stored log-probability is the automaton's score of the name, bit by bit, but for names of 64."""
-    assert (automaton.score(whole["name"].to_pylist()) == whole["log_prob"].to_numpy()).all()
+    assert (automaton.log_prob(whole["name"].to_pylist()) == whole["log_prob"].to_numpy()).all()
 
 
 def test_golden_hash(whole: pa.Table) -> None:
@@ -184,7 +173,7 @@ def test_out_of_range(automaton: Automaton, seed: int, first: int, count: int) -
 
 def test_numpy_integers_are_integers(automaton: Automaton) -> None:
     """Arguments of a type that wraps around do not."""
-    frame = automaton.sample(np.int8(3), np.int32(42), np.int32(2**31 - 2))  # type: ignore[arg-type]
+    frame = automaton.sample(np.int8(3), np.int32(42), np.int32(2**31 - 2))  # type: ignore[call-overload]
     assert frame.equals(automaton.sample(3, 42, 2**31 - 2))
     assert frame.height == 3
 

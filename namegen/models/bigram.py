@@ -1,7 +1,7 @@
 """Counts plus one, normalised: the notebook's first model.
 
 Unlike the models to come it keeps the notebook's smoothing as it is, so the boundary may follow the boundary:
-one name in about 32,000 is empty.
+one name is empty in about as many as there are training names.
 """
 
 from __future__ import annotations

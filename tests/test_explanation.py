@@ -1,0 +1,106 @@
+"""A name, explained symbol by symbol."""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from operator import add
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namegen.automaton import TOTAL, Automaton
+from namegen.corpus import Corpus
+from namegen.expansion import expand
+from namegen.models import kneser_ney
+from namegen.ngrams import count_ngrams
+from namegen.quantisation import quantise
+
+
+@pytest.fixture(scope="module")
+def model(names: Corpus) -> Automaton:
+    """Kneser-Ney of order 4."""
+    counts = count_ngrams(names.names[:3000], names.vocabulary, 4)
+    return quantise(kneser_ney.fit(counts), counts)
+
+
+def test_each_state_knows_its_context(names: Corpus) -> None:
+    """The contexts of the counts have their lengths, and so have those that were added to them."""
+    counts = count_ngrams(names.names[:3000], names.vocabulary, 5)
+    table = kneser_ney.fit(counts)
+    alone = quantise(table, counts)
+    assert alone.context_lengths.tolist() == counts.contexts().str.len_chars().to_list()
+    more = expand(counts, 500, lambda history, base: table[base])
+    added = quantise(more.probabilities, more).context_lengths[counts.states :]
+    unknown = len(names.vocabulary)
+    history = more.history[counts.states :]
+    # the boundary stands once for all that is before the name
+    expected = (history != unknown).sum(axis=1) - np.maximum((history == 0).sum(axis=1) - 1, 0)
+    assert len(added) == 500
+    assert added.tolist() == expected.tolist()
+
+
+@given(st.text("aeimnx", max_size=66))
+def test_the_steps_add_up(model: Automaton, name: str) -> None:
+    """To the last bit what `score` says, whether the name can be spelt or not."""
+    steps = model.explain(name)
+    assert reduce(add, steps["log_prob"]) == model.score(name)
+    assert steps["step"].to_list() == list(range(1, len(steps) + 1))
+    assert "".join(steps["symbol"]) == f"{name}."[: len(steps)]
+    for row in steps.iter_rows(named=True):
+        assert row["context"] == f".{name}"[: row["step"]][-3:]
+        assert row["context"].endswith(row["known"])
+
+
+def test_emma(model: Automaton) -> None:
+    """Each step is a row of the automaton: the weights over 2^32, and the likeliest others in their order."""
+    steps = model.explain("emma", alternatives=3)
+    state = 0
+    for row in steps.iter_rows(named=True):
+        weights = model.weights[state]
+        symbol = model.vocabulary.symbols.index(row["symbol"])
+        assert row["probability"] == weights[symbol] / TOTAL
+        best = sorted((v for v in range(27) if v != symbol), key=lambda v: (-weights[v], v))[:3]
+        others = [(model.vocabulary.symbols[v], weights[v] / TOTAL) for v in best if weights[v]]
+        assert [tuple(other.values()) for other in row["alternatives"]] == others
+        state = model.successor[state, symbol]
+    assert math.exp(steps["log_prob"].sum()) == pytest.approx(math.exp(model.score("emma")))
+
+
+def test_what_cannot_be_spelt(model: Automaton) -> None:
+    """It ends with the symbol that cannot be; behind 64 characters only the end can follow."""
+    steps = model.explain("em\x1bma")
+    assert steps["symbol"].to_list() == ["e", "m", "\x1b"]
+    assert steps.row(-1, named=True)["log_prob"] == -math.inf
+    assert model.explain("a" * 64).row(-1, named=True)["probability"] == 1.0
+    long = model.explain("a" * 65).row(-1, named=True)
+    assert (long["step"], long["symbol"], long["probability"]) == (65, "a", 0.0)
+    assert long["alternatives"] == [{"symbol": ".", "probability": 1.0}]
+
+
+def test_score_gives_what_it_was_given(model: Automaton) -> None:
+    """A number for a name, and lists, series and arrays for such; nulls stay."""
+    expected = model.score(["emma", "Zoë"])
+    assert expected == [model.score("emma"), -math.inf]
+    series = model.score(pl.Series("who", ["emma", None, "Zoë"]))
+    assert series.dtype == pl.Float64
+    assert (series.name, series.to_list()) == ("who", [expected[0], None, -math.inf])
+    for array in (pa.array(["emma", None, "Zoë"]), pa.chunked_array([["emma"], [None, "Zoë"]])):
+        scores = model.score(array)
+        assert isinstance(scores, pa.DoubleArray)
+        assert scores.to_pylist() == [expected[0], None, -math.inf]
+    assert model.score(pl.Series(["emma"], dtype=pl.Categorical)).to_list() == expected[:1]
+    assert model.score(pa.array(["emma"]).dictionary_encode()).to_pylist() == expected[:1]
+    assert model.score(()) == []
+    with pytest.raises(TypeError, match="a polars Series or an Arrow array"):
+        model.score(3)
+
+
+def test_samples_in_three_kinds(model: Automaton) -> None:
+    frame = model.sample(5, seed=1, first=3)
+    assert pl.DataFrame(pl.from_arrow(model.sample(5, seed=1, first=3, into="arrow"))).equals(frame)
+    assert model.sample(5, seed=1, first=3, into="list") == frame["name"].to_list()
