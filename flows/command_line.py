@@ -75,10 +75,14 @@ def parse(argv: list[str]) -> dict[str, Any]:
     )
     adapters = {name: TypeAdapter(kind) for name, (kind, _) in PARAMETERS.items()}
     for name, (kind, default) in PARAMETERS.items():
-        choices = adapters[name].json_schema().get("enum")
+        schema = adapters[name].json_schema()
+        choices = schema.get("enum")
         metavar = "{" + ",".join(choices) + "}" if choices else name.upper()
         text = kind.__metadata__[-1].description + ("" if default is None else f" (default: {default})")
-        parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
+        if schema.get("type") == "boolean":
+            parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=default, help=text)
+        else:
+            parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
     given = vars(parser.parse_args(argv))
     parameters = {}
     for name, value in given.items():

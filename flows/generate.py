@@ -22,7 +22,6 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Thread
@@ -30,14 +29,13 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import polars as pl
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from engines import Engine, check_engine, start, write_dataset_on
 from mismatch import check_run
-from namegen import making, presets, report
+from namegen import making, presets, tables
 from namegen.automaton import Automaton
 from namegen.checkpoint import Checkpoint
 from namegen.corpus import Corpus, Split, read_corpus, split
@@ -63,6 +61,7 @@ from parameters import (
     Names,
     Order,
     Output,
+    Pages,
     Preset,
     Seed,
     States,
@@ -75,21 +74,13 @@ from parameters import (
 from progress import progress
 from retries import RETRIES
 from schedule import seed_of_date
+from telling import Made, draw, publish, tell
 from temporary_server import TemporaryServer
 
 T = TypeVar("T")
 
 for logger in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(logger).addFilter(without_traceback)
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a run came to, and where it lies."""
-
-    model: ModelFolder
-    names: Location
-    written: Written
 
 
 @flow(name="generate", description="Learns from a list of names and makes new ones, with the probability of each.")
@@ -108,6 +99,7 @@ def generate(
     workers: Workers = None,
     engine: EngineName = "local",
     address: Address = None,
+    report: Pages = True,  # noqa: FBT002 - all are named
 ) -> Made:
     """Ingests, counts, trains, evaluates and samples; what an earlier run has made is found and kept."""
     if seed is None:
@@ -137,6 +129,8 @@ def generate(
     tell(written, target, count)
     made = Made(folder, target, written)
     publish(made)
+    if report:
+        draw(made)
     return made
 
 
@@ -229,44 +223,6 @@ def sample_names(source: Source, target: Location, count: int, workers: int) -> 
         )
 
 
-def tell(written: Written, target: Location, count: int) -> None:
-    """Logs what became of the data set."""
-    log = get_run_logger()
-    for name in written.mended:
-        log.warning("%s was not as the manifest has it, and was made again", target / name)
-    for name in written.removed:
-        log.warning("%s was no part of the data set, and was removed", target / name)
-    if written.made:
-        log.info("Wrote %s of %s parts in %s", written.made, written.made + written.kept, target)
-    else:
-        log.info("Nothing to do: %s holds %s names already", target, f"{written.rows:,}")
-    if written.rows > count:
-        log.info("It keeps them all; the %s asked for are its first", f"{count:,}")
-
-
-@task(name="publish", cache_policy=NO_CACHE, **RETRIES)
-def publish(made: Made) -> None:
-    """Puts the evaluation, and where the data set lies, into Prefect's interface."""
-    evaluation, quality = made.model.table("evaluation"), made.model.table("quality")
-    # JSON has neither infinities nor NaN
-    finite = pl.when(pl.col(pl.Float64).is_finite()).then(pl.col(pl.Float64))
-    create_table_artifact(
-        evaluation.with_columns(finite).to_dicts(),
-        key="evaluation",
-        description="NLL in nats a character, end of name included",
-    )
-    where = made.names.resolve().as_posix() if isinstance(made.names, Path) else made.names
-    lines = [
-        f"**{made.written.rows:,} names** lie in `{made.names}`, drawn from the model in `{made.model.path}`.",
-        "```python",
-        f'polars.read_parquet("{where}/*.parquet")',
-        "```",
-        report.markdown(report.evaluation_rows(evaluation)),
-        report.markdown(report.quality_rows(quality)),
-    ]
-    create_markdown_artifact("\n\n".join(lines), key="data-set", description="Where the names are, and how good")
-
-
 def whole(value: T) -> T:
     """`value` as a task's argument that Prefect does not look into: it would walk through every name of a corpus."""
     return cast("T", quote(value))
@@ -302,8 +258,8 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_b
             made = generate(**parameters)
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal has no ±
-        print(report.evaluation_text(made.model.table("evaluation")), end="\n\n")
-        print(report.quality_text(made.model.table("quality")))
+        print(tables.evaluation_text(made.model.table("evaluation")), end="\n\n")
+        print(tables.quality_text(made.model.table("quality")))
         print(f"\n{made.model.path}\n{made.names}", flush=True)
     except DeviceError as error:
         print(f"generate.py: failed: {error}", file=sys.stderr)

@@ -74,6 +74,7 @@ Address = Annotated[
     Annotated[str, Field(min_length=1, max_length=300)] | None,
     Field(description="the engine's cluster, such as tcp://10.0.0.1:8786 (default: one on this machine, for the job)"),
 ]
+Pages = Annotated[bool, Field(description="write a page with pictures of the model and the names, under reports")]
 
 PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "count": (Count, 100_000),
@@ -89,6 +90,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {  # name: (type, default)
     "workers": (Workers, None),
     "engine": (EngineName, "local"),
     "address": (Address, None),
+    "report": (Pages, True),
 }
 
 

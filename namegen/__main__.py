@@ -1,114 +1,83 @@
-"""`namegen` on the command line: what can be done with models and data sets without Prefect."""
+"""`namegen` on the command line: what can be done with models and data sets without Prefect and torch."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from io import TextIOWrapper
 
+import click
+
+from namegen import __version__, commands
 from namegen.errors import NamegenError, printable
-from namegen.output_folder import size
-from namegen.pruning import prune
-from namegen.verification import verify
 
-DESCRIPTION = "Looks after the models and data sets that flows/generate.py has made."
-VERIFY = """\
-Checks a data set, a model, or all of them below a folder, such as outputs: the manifests, the checksum of every file,
-the rows of every part and their range, and that the rows are what the model draws (4,096 of each part; with --deep
-all). On stdout there is a line for each fault, with what to do about it; on stderr, what was looked at.
+HELP = """Draws and scores names with the models that flows/generate.py has made, and looks after them.
 
-A repair makes again what is at fault and keeps the rest. A part comes from its model; a model is fitted again from the
-names that its folder holds. Files that are none of the job's are put aside.
+\b
+  namegen sample outputs/models/blend-... --count 20
+  namegen explain outputs/models/blend-... emma
+  namegen verify outputs
 
-exit status: 0 nothing is wrong, or is any more; 1 something is; 2 bad usage
+Results go to stdout, and what is said about them to stderr. Completion in bash, zsh and fish:
+eval "$(_NAMEGEN_COMPLETE=bash_source namegen)", with zsh_source or fish_source in its place.
+
+\b
+exit status: 0 done; 1 something is wrong, or failed; 2 bad input or usage
 """
 
-PRUNE = """\
-Finds the data sets in an output folder that are older than the newest --keep, and the models of which no data set is
-left, and lists them on stdout. With --yes they are removed: for good, and all of each at once. What a job is at work
-in is left alone, and so is a folder with other things in it; both are named on stderr.
 
-exit status: 0 done; 1 a folder could not be removed; 2 bad usage
-"""
+class Commands(click.Group):
+    """Imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order in which people need them."""
+        return list(commands.NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of a module."""
+        if cmd_name not in commands.NAMES:
+            return None
+        command: click.Command = import_module(f"namegen.commands.{cmd_name}").command
+        return command
+
+
+@click.group(cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="namegen", message="%(prog)s %(version)s")
+def group() -> None:
+    """What all commands have in common: nothing."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; the exit code of the process."""
-    parser = argparse.ArgumentParser(prog="namegen", description=DESCRIPTION, allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, text: str, description: str, folder: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            name,
-            help=text,
-            description=description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        command.add_argument("folder", metavar="FOLDER", help=folder)
-        command.add_argument("--quiet", action="store_true", help="say nothing on stderr but errors")
-        return command
-
-    text = "are the models and data sets in a folder what they say they are?"
-    command = add("verify", text, VERIFY, "of a data set or a model, or one with any number of them; or a URL")
-    command.set_defaults(run=_verify)
-    command.add_argument("--deep", action="store_true", help="compare every row with what the model draws")
-    command.add_argument("--repair", action="store_true", help="make again what is at fault")
-    command.add_argument("--model", metavar="FOLDER", help="the model of a data set that lies apart from it")
-
-    command = add("prune", "remove old data sets and models", PRUNE, "what a job was given as its --output; or a URL")
-    command.set_defaults(run=_prune)
-    command.add_argument("--keep", type=int, required=True, metavar="N", help="how many data sets stay, the newest")
-    command.add_argument("--yes", action="store_true", help="remove them, not only list them")
-    given = parser.parse_args(argv)
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks
-
-    def log(line: str) -> None:
-        if not given.quiet:
-            print(printable(line), file=sys.stderr, flush=True)
-
     try:
-        code: int = given.run(given, log)
+        code = group.main(argv, prog_name="namegen", standalone_mode=False)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("namegen: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # whoever read has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return code
-
-
-def _verify(given: argparse.Namespace, log: Callable[[str], None]) -> int:
-    problems = verify(given.folder, deep=given.deep, repair=given.repair, model=given.model, log=log)
-    for problem in problems:
-        print(problem)
-    return 1 if problems else 0
-
-
-def _prune(given: argparse.Namespace, log: Callable[[str], None]) -> int:
-    try:
-        pruned = prune(given.folder, given.keep, remove=given.yes)
-    except NamegenError as error:
-        print(f"namegen: error: {error}", file=sys.stderr)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"namegen: error: {printable(str(error))}", file=sys.stderr)
-        return 1
-    for found in pruned.removed:
-        print(printable(f"{'removed' if given.yes else 'would remove'} {found}"))
-    for found in pruned.busy:
-        log(f"a job is at work in {found.path}: left alone")
-    for found in pruned.foreign:
-        log(f"other things lie in {found.path}: left alone")
-    total = size(sum(found.size for found in pruned.removed))
-    log(f"{len(pruned.removed)} folders, {total}{'' if given.yes or not pruned.removed else ': --yes removes them'}")
-    return 0
+    except (click.ClickException, click.Abort, KeyboardInterrupt, NamegenError, OSError) as error:
+        code, message = _said(error)
+        print(f"namegen: error: {printable(message)}", file=sys.stderr)
+    return int(code or 0)
+
+
+def _said(error: BaseException) -> tuple[int, str]:
+    """The exit code of an error, and what is said of it."""
+    if isinstance(error, click.ClickException):
+        of = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "namegen"
+        return 2, f"{error.format_message().rstrip('.')} (see {of} --help)"
+    if isinstance(error, NamegenError):
+        return 2, str(error)
+    if isinstance(error, OSError):
+        return 1, str(error)
+    return 130, "interrupted"
 
 
 if __name__ == "__main__":

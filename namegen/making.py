@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from namegen.automaton import Automaton, quantise
+from namegen.automaton import TOTAL, Automaton
 from namegen.corpus import Corpus, Split, names_frame, split
 from namegen.device import resolve_device
 from namegen.errors import ArtifactError, NamegenError
@@ -17,6 +17,7 @@ from namegen.model_folder import ModelFolder
 from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams
 from namegen.presets import of_configuration
 from namegen.quality import measure
+from namegen.quantisation import quantise, round_to_weights
 
 
 def assess(fitted: Fitted, corpus: Corpus, parts: Split, model: str) -> tuple[Automaton, dict[str, pl.DataFrame]]:
@@ -46,9 +47,11 @@ def save(
     notes: dict[str, Any],
 ) -> None:
     """Writes the model's folder."""
+    # rounded as in its automaton, which hides the last bits, in which machines differ
+    learnt = round_to_weights(fitted.tables["neural-bigram"].probabilities) / TOTAL
     own = {
         "names": names_frame(corpus, folder.configuration["holdout"]),
-        "bigrams": bigram_frame(corpus.names, counts, fitted.tables["bigram"].probabilities),
+        "bigrams": bigram_frame(corpus.names, counts, fitted.tables["bigram"].probabilities, learnt),
         "training": fitted.training,
     }
     folder.save(automaton, counts, {**own, **figures}, notes)

@@ -241,17 +241,20 @@ def read_parquet(path: Path) -> NgramCounts:
         raise ArtifactError(f"is not a table of n-gram counts ({reason})", str(path), "Have it made again") from None
 
 
-def bigram_frame(names: Sequence[str], train: NgramCounts, probabilities: NDArray[np.float64]) -> pl.DataFrame:
+def bigram_frame(
+    names: Sequence[str], train: NgramCounts, probabilities: NDArray[np.float64], learnt: NDArray[np.float64]
+) -> pl.DataFrame:
     """All V x V pairs of symbols, by first and then second symbol.
 
     Args:
         names: the whole list.
         train: the counts of the training names.
         probabilities: float64[V, V]: the +1 table of the training names.
+        learnt: float64[V, V]: the neural bigram's.
 
     Returns:
-        `first`, `second` (strings; "." is the boundary), `count` over `names`, `train_count` (both int64) and
-        `probability`.
+        `first`, `second` (strings; "." is the boundary), `count` over `names`, `train_count` (both int64),
+        `probability` and `neural_probability`.
     """
     symbols = pl.Series(list(train.vocabulary.symbols))
     pairs = len(symbols) ** 2
@@ -262,6 +265,7 @@ def bigram_frame(names: Sequence[str], train: NgramCounts, probabilities: NDArra
             "count": count_ngrams(names, train.vocabulary, 2).counts.ravel(),
             "train_count": train.lower(2).counts.ravel(),
             "probability": probabilities.ravel(),
+            "neural_probability": learnt.ravel(),
         }
     )
 

@@ -28,6 +28,7 @@ from namegen.model_folder import FILES, ModelManifest
 from namegen.model_folder import MANIFEST as MODEL_MANIFEST
 from namegen.output_folder import size
 from namegen.remote import RemotePath
+from namegen.report_folder import remove_report
 from namegen.storage import Location, location, sizes
 
 M = TypeVar("M", bound=Manifest)
@@ -117,6 +118,8 @@ def prune(
             pruned.sort(found)
     if remove:
         pruned.removed = [found for found in pruned.removed if _remove(found, log)]
+        for found in pruned.removed:
+            remove_report(found.path)
         for folder in (*_folders(names), names, models):
             _finish(folder)
     return pruned

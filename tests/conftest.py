@@ -13,21 +13,24 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from prefect.testing.utilities import prefect_test_harness
 
-from generate import Made, generate
-from namegen.automaton import Automaton, Contexts, quantise, walk
+from generate import generate
+from namegen.automaton import Automaton
 from namegen.corpus import Corpus, read_corpus
 from namegen.evaluation import nll
 from namegen.logarithm import ln
 from namegen.manifests import Manifest, read_manifest, write_manifest
 from namegen.models import bigram
+from namegen.quantisation import Contexts, quantise
+from namegen.scoring import walk
 from namegen.storage import Location
 from notebook_draws import notebook_counts
 from servers import prefect_server as start_server
+from telling import Made
 
 ROOT = Path(__file__).parents[1]
 NAMES = ROOT / "data" / "names.txt"
 COMMAND = [sys.executable, "flows/generate.py"]
-KNESER_NEY = ["--model", "kneser-ney"]  # fitted in a fraction of a second
+KNESER_NEY = ["--model", "kneser-ney", "--no-report"]  # fitted in a fraction of a second
 
 # No test asserts a time. On a build server the examples are the same every time; elsewhere each run tries new ones.
 settings.register_profile(

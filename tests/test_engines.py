@@ -27,7 +27,7 @@ import namegen
 import spread as spread_module
 from conftest import NAMES, on_disk
 from engines import check_engine
-from generate import Made, generate
+from generate import generate
 from namegen.dataset import part_name
 from namegen.dataset_writer import write_dataset
 from namegen.errors import OutputError, SettingError
@@ -35,6 +35,7 @@ from namegen.journal import Part
 from namegen.manifests import versions
 from namegen.part_check import Source
 from namegen.ranges import Job, look, make_range, ranges, size_of_ranges
+from telling import Made
 
 PARTS = 5
 COUNT = PARTS * 2**20 + 1000
@@ -86,7 +87,13 @@ def test_what_answers_and_is_no_cluster(tmp_path: Path, monkeypatch: pytest.Monk
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         state = generate(
-            count=1, names=str(NAMES), output=str(tmp_path), engine="dask", address=address, return_state=True
+            report=False,
+            count=1,
+            names=str(NAMES),
+            output=str(tmp_path),
+            engine="dask",
+            address=address,
+            return_state=True,
         )
     assert f"no dask cluster answers at {address} (timed out)" in str(state.message)
     assert not list(tmp_path.iterdir())
@@ -222,7 +229,13 @@ def test_on_dask(tmp_path: Path) -> None:
         killed = pool.submit(kill_one_when_it_works, output, workers, ended)
         try:
             made = generate(
-                count=COUNT, names=str(NAMES), model="bigram", output=str(output), engine="dask", address=address
+                count=COUNT,
+                names=str(NAMES),
+                model="bigram",
+                output=str(output),
+                engine="dask",
+                address=address,
+                report=False,
             )
         finally:
             ended.set()
@@ -243,7 +256,9 @@ def test_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadPoolExecutor(1) as pool:
         killed = pool.submit(kill_one_when_it_works, output, workers, ended)
         try:
-            made = generate(count=COUNT, names=str(NAMES), model="bigram", output=str(output), engine="ray", workers=2)
+            made = generate(
+                report=False, count=COUNT, names=str(NAMES), model="bigram", output=str(output), engine="ray", workers=2
+            )
         finally:
             ended.set()
     assert killed.result()

@@ -24,7 +24,7 @@ import generate as script
 import namegen
 import progress
 from conftest import NAMES, on_disk
-from generate import Made, generate
+from generate import generate
 from namegen.corpus import Corpus, read_corpus
 from namegen.dataset_writer import write_dataset
 from namegen.errors import ArtifactError, CorpusError
@@ -32,6 +32,7 @@ from namegen.ngrams import read_parquet
 from namegen.presets import COUNTING
 from parameters import PARAMETERS, chosen_preset, find_model
 from retries import may_pass
+from telling import Made
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -89,7 +90,7 @@ def test_the_model_s_tables(made: Made, names: Corpus) -> None:
     """27 x 27 bigrams, all n-grams up to order 7, the losses of two models, and an evaluation of six."""
     model = on_disk(made.model.path)
     bigrams = pl.read_parquet(model / "bigrams.parquet")
-    assert bigrams.columns == ["first", "second", "count", "train_count", "probability"]
+    assert bigrams.columns == ["first", "second", "count", "train_count", "probability", "neural_probability"]
     assert bigrams.height == 27 * 27
     assert bigrams["count"].sum() == sum(len(name) + 1 for name in names.names)
     assert bigrams.group_by("first").agg(pl.col("probability").sum())["probability"].to_list() == pytest.approx(
@@ -126,7 +127,7 @@ def test_rows_are_the_automatons(made: Made, names: Corpus) -> None:
     frame = pl.read_parquet(on_disk(made.names) / "*.parquet")
     assert frame.schema == {"index": pl.Int64, "name": pl.String, "log_prob": pl.Float64, "is_novel": pl.Boolean}
     assert frame.drop("is_novel").equals(automaton.sample(20_000))
-    assert (automaton.score(frame["name"].to_list()) == frame["log_prob"].to_numpy()).all()
+    assert (automaton.score(frame["name"]) == frame["log_prob"]).all()
     known = set(names.names)
     assert frame["is_novel"].to_list() == [name not in known for name in frame["name"]]
 
@@ -152,10 +153,10 @@ def test_readers_see_a_hive_tree(made: Made, output: Path) -> None:
 def test_again_nothing_then_more(made: Made, output: Path) -> None:
     """The same run again makes nothing; a larger count adds."""
     before = {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()}
-    again = generate(count=20_000, names=str(NAMES), output=str(output))
+    again = generate(report=False, count=20_000, names=str(NAMES), output=str(output))
     assert (again.written.rows, again.written.made) == (20_000, 0)
     assert {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()} == before
-    more = generate(count=30_000, names=str(NAMES), output=str(output))
+    more = generate(report=False, count=30_000, names=str(NAMES), output=str(output))
     assert (more.written.rows, more.written.made) == (30_000, 1)
     assert on_disk(more.model.path) == on_disk(made.model.path)
 
@@ -166,7 +167,7 @@ def test_grown_is_as_made_at_once(tmp_path: Path) -> None:
     for counts in ((20_000, 30_000), (30_000,)):
         output = tmp_path / str(len(counts))
         for count in counts:
-            generate(count=count, names=str(NAMES), model="kneser-ney", output=str(output), device="cpu")
+            generate(report=False, count=count, names=str(NAMES), model="kneser-ney", output=str(output), device="cpu")
         trees.append(tree(output))
     assert trees[0] == trees[1]
     assert len(trees[0]) == 14
@@ -177,7 +178,9 @@ def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:
     trees = []
     for workers in (1, 4):
         output = tmp_path / str(workers)
-        made = generate(count=2**21 + 1000, names=str(NAMES), model="bigram", output=str(output), workers=workers)
+        made = generate(
+            report=False, count=2**21 + 1000, names=str(NAMES), model="bigram", output=str(output), workers=workers
+        )
         trees.append(tree(on_disk(made.names)))
     assert trees[0] == trees[1]
     assert len(trees[0]) == 5
@@ -191,7 +194,7 @@ def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:
 def test_progress_is_shown_on_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that takes long has a progress artifact, which ends at 100 %."""
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    generate(count=2**20 + 10, names=str(NAMES), model="bigram", output=str(tmp_path))
+    generate(report=False, count=2**20 + 10, names=str(NAMES), model="bigram", output=str(tmp_path))
     artifact = cast("Artifact | None", Artifact.get("sampling-names"))
     assert artifact is not None
     assert (artifact.type, artifact.data) == ("progress", 100)
@@ -201,7 +204,7 @@ def test_a_checkpoint_that_was_left_is_removed(made: Made, output: Path) -> None
     """A job that died between its last file and the end leaves one; the next run takes it away."""
     left = made.model.checkpoint
     left.save({}, [])
-    generate(count=20_000, names=str(NAMES), output=str(output))
+    generate(report=False, count=20_000, names=str(NAMES), output=str(output))
     assert left.load() is None
 
 
@@ -209,9 +212,9 @@ def test_a_short_list_of_short_names(tmp_path: Path) -> None:
     """Two letters a name are shorter than the default order, which gives way; one that is asked for does not."""
     path = tmp_path / "names.txt"
     path.write_text("\n".join(a + b for a in "abcdefghij" for b in "aeiou"))
-    made = generate(count=100, names=str(path), preset="quick", output=str(tmp_path))
+    made = generate(report=False, count=100, names=str(path), preset="quick", output=str(tmp_path))
     assert read_parquet(on_disk(made.model.path) / "ngrams.parquet").order == 4
-    state = generate(count=100, names=str(path), order=5, output=str(tmp_path), return_state=True)
+    state = generate(report=False, count=100, names=str(path), order=5, output=str(tmp_path), return_state=True)
     assert "Use --order 4 or less" in str(state.message)
 
 
@@ -225,7 +228,7 @@ def test_output_folders_that_mean_something_to_polars(tmp_path: Path, monkeypatc
     """Brackets, wildcards and ~ in a path are just characters."""
     monkeypatch.chdir(tmp_path)
     for folder in ("~/é [1] a*b",):
-        made = generate(count=10, names=str(NAMES), model="kneser-ney", output=folder, device="cpu")
+        made = generate(report=False, count=10, names=str(NAMES), model="kneser-ney", output=folder, device="cpu")
         assert on_disk(made.names).is_relative_to(folder)
         assert read_parquet(on_disk(made.model.path) / "ngrams.parquet").order == 6
         assert made.model.table("evaluation").height > 0
@@ -236,7 +239,7 @@ def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp
     """Names, model, preset, holdout, order and states do; a BOM, CRLF, the seed and the device do not."""
     other = tmp_path / "names.txt"
     other.write_bytes(b"\xef\xbb\xbf" + NAMES.read_bytes().replace(b"\n", b"\r\n"))
-    same = generate(count=10, names=str(other), seed=2**64 - 1, output=str(output), device="cpu")
+    same = generate(report=False, count=10, names=str(other), seed=2**64 - 1, output=str(output), device="cpu")
     assert on_disk(same.model.path) == on_disk(made.model.path)
     assert pl.read_parquet(on_disk(same.names) / "*.parquet")["name"].to_list() == (
         namegen.load(on_disk(made.model.path)).sample(10, seed=2**64 - 1)["name"].to_list()
@@ -351,7 +354,7 @@ def test_what_may_pass_is_tried_again(
 
     monkeypatch.setattr(script, "write_dataset", write)
     monkeypatch.setattr(script.sample_names, "retry_delay_seconds", [0.01])
-    state = generate(count=10, names=str(NAMES), output=str(output), return_state=True)
+    state = generate(report=False, count=10, names=str(NAMES), output=str(output), return_state=True)
     assert len(tried) == tries
     assert state.is_completed() == (tries == 3)
     if tries == 1:

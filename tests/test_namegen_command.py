@@ -63,12 +63,21 @@ print(code, sorted({{"torch", "polars", "prefect", "pandas"}} & set(sys.modules)
     assert done.stdout == "0 []\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["verify"], ["verify", "a", "b"], ["mend", "a"], ["verify", "a", "--dep"]])
+@pytest.mark.parametrize("arguments", [["verify"], ["verify", "a", "b"], ["mend", "a"], ["verify", "a", "--dep"]])
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+    """A line on stderr, and where to read more."""
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "--help)" in said.err
+
+
+def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help, on stderr."""
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "explain  Why a name has the probability that it has." in said.err
 
 
 def test_paths_that_no_terminal_can_show() -> None:

@@ -109,15 +109,17 @@ def test_bigram_frame() -> None:
     """All V x V pairs; counts over the whole list and over train; the +1 probability of train."""
     corpus = corpus_of(["ab", "b"])
     train = count_ngrams(["ab"], corpus.vocabulary, 4)
-    frame = bigram_frame(corpus.names, train, bigram.fit(train))
+    frame = bigram_frame(corpus.names, train, bigram.fit(train), np.arange(9.0).reshape(3, 3))
     assert frame.schema == {
         "first": pl.String,
         "second": pl.String,
         "count": pl.Int64,
         "train_count": pl.Int64,
         "probability": pl.Float64,
+        "neural_probability": pl.Float64,
     }
-    assert frame.rows() == [
+    assert frame["neural_probability"].to_list() == list(range(9))
+    assert frame.drop("neural_probability").rows() == [
         (".", ".", 0, 0, 1 / 4),
         (".", "a", 1, 1, 2 / 4),
         (".", "b", 1, 0, 1 / 4),

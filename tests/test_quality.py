@@ -5,11 +5,11 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from namegen import quality, report
-from namegen.automaton import quantise
+from namegen import quality, tables
 from namegen.corpus import Corpus, corpus_of
 from namegen.models import kneser_ney
 from namegen.ngrams import count_ngrams
+from namegen.quantisation import quantise
 
 
 def test_figures_by_hand() -> None:
@@ -53,7 +53,7 @@ def test_the_text(names: Corpus) -> None:
     counts = count_ngrams(names.names[:2000], names.vocabulary, 3)
     frame = quality.measure("kneser-ney", quantise(kneser_ney.fit(counts), counts), names, 5000)
     odd = quality.compare("odd", pl.Series(["", "\u202eab", "ab cd"]), pl.Series(names.names))
-    text = report.quality_text(pl.concat([frame, odd]))
+    text = tables.quality_text(pl.concat([frame, odd]))
     lines = text.splitlines()
     assert any(line.startswith("names file") and "6.12" in line for line in lines)
     assert any(line.startswith("kneser-ney ") and f"{100 * frame['novel'][0]:.1f} %" in line for line in lines)
@@ -61,4 +61,4 @@ def test_the_text(names: Corpus) -> None:
     assert len(frame["examples"][0]) == 20
     assert "(empty), \\u202eab, ab cd" in text
     assert max(map(len, lines)) <= 120
-    assert report.markdown(report.quality_rows(frame)).count("\n") == 3
+    assert tables.markdown(tables.quality_rows(frame)).count("\n") == 3

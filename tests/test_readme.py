@@ -11,8 +11,8 @@ import pytest
 
 import namegen
 from conftest import ROOT, on_disk
-from generate import Made
-from namegen import report
+from namegen import tables
+from telling import Made
 
 README = (ROOT / "README.md").read_text()
 
@@ -33,8 +33,8 @@ def test_the_report_is_that_of_a_run(made: Made) -> None:
 
     A network's figures differ from machine to machine; the largest difference of table and automaton is rounding.
     """
-    evaluation = report.evaluation_text(made.model.table("evaluation"))
-    quality = report.quality_text(made.model.table("quality"))
+    evaluation = tables.evaluation_text(made.model.table("evaluation"))
+    quality = tables.quality_text(made.model.table("quality"))
     printed = [*evaluation.splitlines(), "", *quality.partition("\n\nbigram:")[0].splitlines()]
     shown = blocks("text")[0].splitlines()
     assert len(shown) == len(printed)
@@ -53,7 +53,7 @@ def test_the_names_are_the_first(made: Made) -> None:
     drawn = dict(made.model.table("quality").select("model", "examples").iter_rows())
     for model in ("bigram", "kneser-ney"):
         assert rows[model].split() == drawn[model][:10]
-    log_prob = namegen.load(made.model.path).score(rows["blend"].split())
+    log_prob = namegen.load(made.model.path).log_prob(rows["blend"].split())
     assert len(log_prob) == 10
     assert (log_prob > -40).all()
 

@@ -1,0 +1,37 @@
+"""`namegen prune`."""
+
+from __future__ import annotations
+
+import click
+
+from namegen.commands import QUIET, say
+from namegen.errors import printable
+
+
+@click.command(short_help="Remove old data sets and models.")
+@click.argument("folder")
+@click.option("--keep", type=int, required=True, metavar="N", help="How many data sets stay, the newest.")
+@click.option("--yes", is_flag=True, help="Remove them, not only list them.")
+@QUIET
+def command(folder: str, keep: int, yes: bool, quiet: bool) -> None:  # noqa: FBT001
+    r"""Finds data sets in an output FOLDER (or URL) that are older than the newest N, and models of no data set.
+
+    They are listed on stdout. With --yes they are removed: for good, and all of each at once. What a job is at work in
+    is left alone, and so is a folder with other things in it; both are named on stderr.
+
+    \b
+    exit status: 0 done; 1 a folder could not be removed; 2 bad usage
+    """
+    from namegen.output_folder import size
+    from namegen.pruning import prune
+
+    log = say(quiet)
+    pruned = prune(folder, keep, remove=yes)
+    for found in pruned.removed:
+        click.echo(printable(f"{'removed' if yes else 'would remove'} {found}"))
+    for found in pruned.busy:
+        log(f"a job is at work in {found.path}: left alone")
+    for found in pruned.foreign:
+        log(f"other things lie in {found.path}: left alone")
+    total = size(sum(found.size for found in pruned.removed))
+    log(f"{len(pruned.removed)} folders, {total}{'' if yes or not pruned.removed else ': --yes removes them'}")

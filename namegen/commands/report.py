@@ -1,0 +1,18 @@
+"""`namegen report`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(short_help="A page with pictures of a model or a data set.")
+@click.argument("path")
+@click.option("--to", metavar="FOLDER", help="Where to write.  [default: under reports in the same output folder]")
+def command(path: str, to: str | None) -> None:
+    """Writes report.html on what lies at PATH, a model's folder or a data set's, and its pictures beside it.
+
+    The page needs no network. Of a large data set it looks at the first 262,144 rows. The last line says where it is.
+    """
+    from namegen.report import write_report
+
+    click.echo(write_report(path, to).page)

@@ -1,0 +1,95 @@
+"""`namegen sample`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from namegen.commands import MODEL, MODEL_TEXT, binary_stdout, show_table
+from namegen.inspection import find_model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FEW = 200  # names
+FORMATS = ("table", "names", "csv", "jsonl", "parquet", "arrow")
+
+
+@click.command(
+    short_help="Draw names.",
+    help=f"""Draws names from a model: rows FIRST to FIRST + COUNT - 1 of a seed's stream, always the same.
+
+{MODEL_TEXT}
+
+\b
+  namegen sample outputs --count 5
+  namegen sample outputs --count 1000000 --format parquet > names.parquet
+  namegen sample outputs --format names | sort
+
+The columns are index, name and log_prob, in nats. "arrow" is Arrow's stream format.""",
+)
+@MODEL
+@click.option("--count", type=click.IntRange(0), default=10, show_default=True, help="How many names.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=42, show_default=True, help="Which stream.")
+@click.option("--first", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="The first row.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="What is written.  [default: table on a terminal, else csv]",
+)
+def command(model: str, count: int, seed: int, first: int, form: str | None) -> None:
+    """Loads the model, and writes batch by batch."""
+    form = form or ("table" if sys.stdout.isatty() else "csv")
+    if form in {"parquet", "arrow"}:
+        binary_stdout()  # before the work
+    from namegen.automaton import load
+    from namegen.reference_sampler import ReferenceSampler
+    from namegen.sampling import BATCH, SCHEMA, batches_of, sampler_of
+
+    automaton = load(find_model(model))
+    # the same names, and a few are drawn before the compiled code is loaded
+    sampler = ReferenceSampler(automaton) if count <= FEW else sampler_of(automaton, "cpu")
+    write(batches_of(sampler, seed, first, count, BATCH["cpu"]), SCHEMA, form)
+
+
+def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, form: str) -> None:
+    """Writes record batches to stdout in one of `FORMATS`."""
+    import pyarrow as pa
+
+    if form == "parquet":
+        import pyarrow.parquet as pq
+
+        with pq.ParquetWriter(binary_stdout(), schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+    elif form == "arrow":
+        with pa.ipc.new_stream(binary_stdout(), schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+    elif form == "table":
+        rows = [[str(value) for value in row.values()] for batch in batches for row in batch.to_pylist()]
+        show_table([(field.name, not pa.types.is_string(field.type)) for field in schema], rows)
+    else:
+        _write_text(batches, schema, form)
+
+
+def _write_text(batches: Iterable[pa.RecordBatch], schema: pa.Schema, form: str) -> None:
+    import polars as pl
+
+    out = sys.stdout.buffer
+    if form == "csv":
+        out.write(",".join(schema.names).encode() + b"\n")
+    for batch in batches:
+        frame = pl.DataFrame(pl.from_arrow(batch))
+        if form == "csv":
+            out.write(frame.write_csv(include_header=False).encode())
+        elif form == "jsonl":
+            # JSON has no -inf
+            finite = frame.with_columns(pl.when(pl.col("log_prob").is_finite()).then("log_prob"))
+            out.write(finite.write_ndjson().encode())
+        else:
+            out.write("".join(f"{name}\n" for name in frame["name"]).encode())

@@ -1,0 +1,121 @@
+"""What a run found, as text for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import Any
+
+import polars as pl
+
+from namegen.errors import printable
+
+COLUMNS = {  # title: (split, subset)
+    "train": ("train", "all"),
+    "dev": ("dev", "all"),
+    "dev, unseen": ("dev", "unseen"),
+    "test": ("test", "all"),
+    "test, unseen": ("test", "unseen"),
+}
+NOTHING = 0.00005  # nats a symbol: what four places do not show
+
+
+def evaluation_rows(evaluation: pl.DataFrame) -> list[list[str]]:
+    """A title row and a row a model, of the automata's NLL with its standard error, and the last split's perplexity."""
+    automata = evaluation.filter(pl.col("source") == "automaton")
+    cells = {(r["model"], r["split"], r["subset"]): r for r in automata.iter_rows(named=True)}
+    models = automata["model"].unique(maintain_order=True).to_list()
+    columns = {title: key for title, key in COLUMNS.items() if any((m, *key) in cells for m in models)}
+    judged = next(split for split in ("test", "dev", "train") if (split, "all") in columns.values())
+    rows = [["model", *columns, f"{judged} perplexity"]]
+    for model in models:
+        found = [cells.get((model, *key)) for key in columns.values()]
+        nll = [_nll(r) if r else "" for r in found]
+        rows.append([model, *nll, f"{cells[model, judged, 'all']['perplexity']:.2f}"])
+    return rows
+
+
+def _nll(row: dict[str, Any]) -> str:
+    if math.isnan(row["standard_error"]):  # of a single name
+        return f"{row['nll']:.4f}"
+    return f"{row['nll']:.4f} ± {row['standard_error']:.4f}"
+
+
+def evaluation_text(evaluation: pl.DataFrame) -> str:
+    """The evaluation as aligned columns."""
+    sizes = evaluation.filter(pl.col("subset") == "all").unique("split", maintain_order=True)
+    counts = ", ".join(f"{r['split']} {r['names']:,} names" for r in sizes.iter_rows(named=True))
+    lines = [
+        "NLL in nats a character, end of name included, ± standard error",
+        "",
+        *aligned(evaluation_rows(evaluation)),
+        "",
+        f"{counts}; table and automaton differ by at most {largest_gap(evaluation):.0e}",
+        *(
+            f"{model} {'loses' if loss > 0 else 'gains'} {abs(loss):.4f} on {part} at contexts that are no states"
+            for model, part, loss in losses(evaluation)
+            if abs(loss) >= NOTHING
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def quality_rows(quality: pl.DataFrame) -> list[list[str]]:
+    """A title row, a row of the names file, and a row a model, of the names that were drawn."""
+    title = ["model", "new", "distinct", "mean length", "lengths", "first letters", "last letters"]
+    file = ["names file", "", "", f"{quality['corpus_mean_length'][0]:.2f}", "", "", ""]
+    rows = [
+        [
+            r["model"],
+            *(f"{100 * r[share]:.1f} %" for share in ("novel", "distinct")),
+            f"{r['mean_length']:.2f}",
+            *(f"{r[f'{what}_distance']:.3f}" for what in ("length", "first_letter", "last_letter")),
+        ]
+        for r in quality.iter_rows(named=True)
+    ]
+    return [title, file, *rows]
+
+
+def quality_text(quality: pl.DataFrame) -> str:
+    """The quality of the drawn names as aligned columns, and the first names of each model."""
+    lines = [
+        f"{quality['names'][0]:,} names drawn from each: the share not in the names file, that of different names,",
+        "characters, and distances from the names file (total variation, 0 to 1)",
+        "",
+        *aligned(quality_rows(quality)),
+    ]
+    for model, examples in quality.select("model", "examples").iter_rows():
+        shown = ", ".join(printable(name) or "(empty)" for name in examples)
+        lines += ["", *textwrap.wrap(f"{model}: {shown}", 100, break_long_words=False, break_on_hyphens=False)]
+    return "\n".join(lines)
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """A line a row, its columns flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Rows as a Markdown table, the first of them its title."""
+    title, *rows = rows
+    lines = [title, ["---"] * len(title), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def largest_gap(evaluation: pl.DataFrame) -> float:
+    """The largest difference in NLL between a model's table and its automaton, nats a symbol."""
+    sources = evaluation.pivot("source", index=["model", "split", "subset"], values="nll")
+    return float((sources["table"] - sources["automaton"]).abs().fill_nan(0).max() or 0.0)  # type: ignore[arg-type]
+
+
+def losses(evaluation: pl.DataFrame) -> list[tuple[str, str, float]]:
+    """(model, split, nats a symbol): what an automaton loses to its own model, which knows every context.
+
+    Below 0 it gains. Of the models that know more than their tables have, on the names of dev and test.
+    """
+    held_out = evaluation.filter(pl.col("subset") == "all", pl.col("split").is_in(["dev", "test"]))
+    if "exact" not in held_out["source"]:
+        return []
+    sources = held_out.pivot("source", index=["model", "split"], values="nll").drop_nulls("exact")
+    return sources.select("model", "split", pl.col("automaton") - pl.col("exact")).rows()

@@ -1,0 +1,229 @@
+"""`namegen` sample, score, explain and inspect: real names, pipes, formats, and what they say of bad input."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+import namegen
+import tiny
+from conftest import ROOT, on_disk
+from namegen.__main__ import group, main
+from namegen.commands import NAMES
+from namegen.commands.sample import FEW
+
+NAMEGEN = [sys.executable, "-m", "namegen"]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model and a data set."""
+    output = tmp_path_factory.mktemp("commands") / "o"
+    tiny.job(output)
+    return output
+
+
+@pytest.fixture(scope="module")
+def automaton(output: Path) -> namegen.Automaton:
+    return namegen.load(on_disk(tiny.place(output).path))
+
+
+def run(*arguments: object, stdin: bytes = b"") -> bytes:
+    """The real command's stdout; whatever goes wrong is shown."""
+    done = subprocess.run([*NAMEGEN, *map(str, arguments)], cwd=ROOT, input=stdin, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout
+
+
+def inside(capsysbinary: pytest.CaptureFixture[bytes], *arguments: object, code: int = 0) -> bytes:
+    """The command in this process: its stdout, or what it says on stderr."""
+    assert main([*map(str, arguments)]) == code
+    said = capsysbinary.readouterr()
+    assert (said.out if code else said.err) == b""
+    return said.err if code else said.out
+
+
+@pytest.mark.parametrize("count", [0, 3, FEW + 1])
+def test_sample(
+    output: Path, automaton: namegen.Automaton, count: int, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Every format holds the same rows, which are those of the API, few of them or many."""
+    expected = automaton.sample(count, seed=7, first=5)
+    drawn = {}
+    for form in ("csv", "jsonl", "names", "table", "parquet", "arrow"):
+        arguments = ("sample", output, "--count", count, "--seed", 7, "--first", 5, "--format", form)
+        drawn[form] = inside(capsysbinary, *arguments)
+    schema = expected.schema
+    assert pl.read_csv(drawn["csv"], schema=schema).equals(expected)
+    assert pl.read_ndjson(io.BytesIO(drawn["jsonl"]), schema=schema).equals(expected)
+    assert pl.read_parquet(io.BytesIO(drawn["parquet"])).equals(expected)
+    assert pl.read_ipc_stream(io.BytesIO(drawn["arrow"])).equals(expected)
+    assert drawn["names"].decode().splitlines() == expected["name"].to_list()
+    assert [line.split()[1] for line in drawn["table"].decode().splitlines()[1:]] == expected["name"].to_list()
+
+
+def test_score_of_a_pipe(output: Path, automaton: namegen.Automaton) -> None:
+    """A row for each line, in order: odd ones, too, and the last one without an end."""
+    lines = ["emma", "Zoë", "", "a\tb", "мария", "\x1b[31m", 'a"b,c', "x" * 80, " emma", "emma"]
+    data = "\ufeff" + "\n".join(lines[:2]) + "\r\n" + "\n".join(lines[2:])
+    scored = pl.read_csv(run("score", output, stdin=data.encode())).with_columns(pl.col("name").fill_null(""))
+    assert scored["name"].to_list() == lines
+    assert scored["log_prob"].to_list() == automaton.score(lines)
+    assert pl.read_csv(run("score", output)).is_empty()
+
+
+def test_score_of_files(output: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """What was drawn has just the log-probability that it was drawn with, from Parquet and from text."""
+    (part,) = output.rglob("part-*.parquet")
+    drawn = pl.read_parquet(part)
+    text = tmp_path / "names.txt"
+    text.write_text("".join(f"{name}\n" for name in drawn["name"]))
+    for file in (part, text):
+        scored = pl.read_parquet(io.BytesIO(inside(capsysbinary, "score", output, file, "--format", "parquet")))
+        assert scored.equals(drawn.select("name", "log_prob"))
+    other = tmp_path / "other.parquet"
+    pl.DataFrame({"who": pl.Series(["emma", None], dtype=pl.Categorical)}).write_parquet(other)
+    rows = inside(capsysbinary, "score", output, other, "--column", "who", "--format", "jsonl").splitlines()
+    assert json.loads(rows[1]) == {"name": None, "log_prob": None}
+
+
+def test_explain(output: Path, automaton: namegen.Automaton, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A line a symbol and its context, and the sum."""
+    lines = inside(capsysbinary, "explain", output, "mia").decode().splitlines()
+    assert [line.split()[:3:2] for line in lines[1:5]] == [[".", "m"], [".m", "i"], [".mi", "a"], ["mia", "."]]
+    assert f"log-probability {automaton.score('mia'):.6f} nats" in lines[-1]
+    lines = inside(capsysbinary, "explain", output, "m\x1b[31mé").decode().splitlines()
+    assert "\\x1b" in lines[2]
+    assert lines[-1].startswith("log-probability -inf")
+
+
+def test_explain_on_a_narrow_terminal(output: Path) -> None:
+    """40 columns are enough, and colour is only for a terminal that wants it."""
+    shell = f"COLUMNS=40 {' '.join(NAMEGEN)} explain {output} mia"
+    shown = {}
+    for colour in ("", "1"):
+        environment = {**os.environ, "NO_COLOR": colour, "TERM": "xterm-256color"}
+        command = ["script", "-qec", shell, "/dev/null"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+        shown[colour] = done.stdout.decode()
+    assert "\x1b[" in shown[""]
+    assert "\x1b" not in shown["1"]
+    table = shown["1"].partition("\r\n\r\n")[0].splitlines()
+    assert max(map(len, table)) <= 40
+    assert table[0].split() == ["context", "known", "next", "p", "others"]
+
+
+def test_inspect(output: Path, automaton: namegen.Automaton, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A model, its automaton alone, and a data set; as JSON, and for the eye."""
+    model = on_disk(tiny.place(output).path)
+    (names,) = (output / "names").glob("*/*")
+    found = {path: json.loads(inside(capsysbinary, "inspect", path, "--json")) for path in (output, model, names)}
+    assert found[output] == found[model]
+    assert found[model]["kind"] == "model"
+    assert found[model]["automaton_sha256"] == found[names]["automaton_sha256"] == automaton.sha256
+    assert found[model]["states"] == automaton.states
+    evaluation = pl.read_parquet(model / "evaluation.parquet")
+    own = evaluation.filter(model="kneser-ney", source="automaton", split="test", subset="all")
+    assert found[model]["figures"]["nll_test_all"] == own["nll"].item()
+    assert (found[names]["kind"], found[names]["rows"], found[names]["seed"]) == ("data set", 900, 1)
+    alone = json.loads(inside(capsysbinary, "inspect", model / "automaton.safetensors", "--json"))
+    assert alone["kind"] == "model"
+    assert b"kneser-ney" in inside(capsysbinary, "inspect", names)
+
+
+def test_the_model_of_a_data_set(output: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A data set leads to its model; without that, or beside another, it says so."""
+    (names,) = (output / "names").glob("*/*")
+    model = on_disk(tiny.place(output).path)
+    by_names, by_model = (inside(capsysbinary, "sample", path) for path in (names, model))
+    assert by_names == by_model
+    moved = tmp_path / "names" / names.parent.name / names.name
+    moved.parent.mkdir(parents=True)
+    moved.symlink_to(names)
+    for command in ("sample", "report"):
+        assert b"is not in the same output folder" in inside(capsysbinary, command, moved, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sample", "none"], "there is no such file or folder"),
+        (["sample", "a\0b"], "there is no such file"),
+        (["sample", "README.md"], "is cut short or no automaton"),
+        (["sample", "flows"], "holds no models"),
+        (["inspect", "README.md"], "no automaton"),
+        (["report", "README.md"], "is a file"),
+        (["explain", "s4://bucket/model", "emma"], "nothing is known of s4://"),
+        (["sample", "OUTPUT", "--count", "-1"], "--count"),
+        (["sample", "OUTPUT", "--seed", "18446744073709551616"], "--seed"),
+        (["sample", "OUTPUT", "--first", "9223372036854775807"], "2^63-1"),
+        (["sample", "OUTPUT", "--format", "xml"], "--format"),
+        (["score", "OUTPUT", "none.txt"], "none.txt: cannot be read"),
+        (["score", "OUTPUT", "none.parquet"], "none.parquet: cannot be read"),
+        (["score", "OUTPUT", "."], "cannot be read"),
+        (["score", "OUTPUT", "MODEL/automaton.safetensors"], "is not UTF-8"),
+        (["score", "OUTPUT", "MODEL/names.parquet", "--column", "nam\x1be"], "it has name, split"),
+        (["score", "OUTPUT", "MODEL/bigrams.parquet", "--column", "count"], "has int64 in the column 'count'"),
+        (["score", "OUTPUT", "FAKE.parquet"], "Name a Parquet file"),
+    ],
+)
+def test_bad_input(
+    output: Path, tmp_path: Path, arguments: list[str], says: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """One line that says what, where and what to do; exit code 2."""
+    (tmp_path / "fake.parquet").write_text("emma")
+    real = {"OUTPUT": str(output), "MODEL": str(tiny.place(output).path), "FAKE": str(tmp_path / "fake")}
+    for word, path in real.items():
+        arguments = [argument.replace(word, path) for argument in arguments]
+    line = inside(capsysbinary, *arguments, code=2).decode()
+    assert says in line
+    assert (line.count("\n"), "\x1b" in line) == (1, False)
+
+
+def test_bytes_are_not_for_a_terminal(output: Path) -> None:
+    for form in ("parquet", "arrow"):
+        command = ["script", "-qec", f"{' '.join(NAMEGEN)} sample {output} --format {form}", "/dev/null"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+        assert done.returncode == 2
+        assert b"a terminal cannot show this format. Send it to a file" in done.stdout
+
+
+def test_a_reader_that_has_enough(output: Path) -> None:
+    """A closed pipe is no traceback, whatever is written."""
+    command = ["bash", "-c", '"$@" | head -n 1', "-", *NAMEGEN, "sample", str(output), "--count", "300000"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("index,name,log_prob\n", "")
+
+
+def test_what_is_imported(output: Path) -> None:
+    """No command needs torch or Prefect, and a few names are drawn without compiled code."""
+    program = f"""
+import sys
+from namegen.__main__ import main
+codes = [main([*command.split(), {str(output)!r}]) for command in ("inspect --json", "sample --count 2")]
+print(codes, sorted({{"torch", "prefect", "pandas", "numba", "matplotlib"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 0] []"
+
+
+def test_help_and_completion() -> None:
+    """Each command has its help; the shell completes commands and options."""
+    for name in NAMES:
+        shown = CliRunner().invoke(group, [name, "--help"])
+        assert shown.exit_code == 0
+        assert "Usage: " in shown.output
+    for typed, offered in (("namegen ex", "explain"), ("namegen sample --co", "--count")):
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_NAMEGEN_COMPLETE": "bash_complete"}
+        done = subprocess.run(
+            [Path(sys.executable).with_name("namegen")], env={**os.environ, **words}, capture_output=True, check=True
+        )
+        assert done.stdout.decode() == f"plain,{offered}\n"
