@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,6 +62,8 @@ def check_engine(name: str, address: str | None) -> None:
         raise SettingError(f"engine {name!r} is not installed", remedy=f"pip install '.[{name}]'")
     if address is None:
         return
+    if "@" in address:
+        raise SettingError("an address has no user and password", remedy=f"Name one such as {EXAMPLES[name]}")
     found = re.fullmatch(r"(?:[a-z]+://)?(\[[0-9a-fA-F:]+\]|[^:/@\s]+):([0-9]{1,5})", address)
     if not found:
         raise SettingError(f"{address!r} is no address", remedy=f"Name one such as {EXAMPLES[name]}")
@@ -106,13 +107,12 @@ def _make_parts_on(engine: Engine, found: Survey, numbers: Sequence[int], source
         stream=found.stream,
         device=source.device,
         versions=versions(),
-        mark=f".job.{uuid.uuid4().hex}.tmp" if isinstance(folder, Path) else "",
+        mark=f".job.{uuid.uuid4().hex}.tmp",
     )
     with ExitStack() as stack:
-        if isinstance(folder, Path):
-            mark = folder / job.mark  # should this job die, the next one removes it
-            mark.touch()
-            stack.callback(mark.unlink, missing_ok=True)
+        mark = folder / job.mark  # should this job die, the next one removes it
+        mark.write_bytes(b"")
+        stack.callback(mark.unlink, missing_ok=True)
         runner, slots = stack.enter_context(_cluster(engine))
         pieces = [(piece.start, piece.stop - 1) for piece in ranges(numbers, size_of_ranges(len(numbers), slots))]
         made = spread.with_options(task_runner=runner)(tuple(job), pieces, slots)
@@ -155,7 +155,7 @@ def _start_dask(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], obje
     try:
         with Client(engine.address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
             slots = sum(client.nthreads().values())
-    except (OSError, ValueError, TimeoutError) as error:
+    except Exception as error:  # something else speaks there: what comes of it is of any kind
         raise SettingError(f"no dask scheduler is at {engine.address} ({error})", remedy="Start one") from error
     return DaskTaskRunner(address=engine.address), slots, lambda: None
 
@@ -173,7 +173,7 @@ def _start_ray(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], objec
     own = {"address": "local", "num_cpus": engine.workers, "include_dashboard": False}
     where = {"address": engine.address} if engine.address else own
     try:
-        ray.init(**where, namespace="prefect", log_to_driver=False, logging_level=logging.WARNING)
+        ray.init(**where, namespace="prefect", log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         why = str(error).partition("\n")[0]
         if not engine.address:

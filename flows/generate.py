@@ -42,14 +42,14 @@ from namegen.corpus import Corpus, Split, read_corpus, split
 from namegen.dataset import PART_ROWS, dataset_folder
 from namegen.dataset_writer import Written, write_dataset
 from namegen.device import cores, memory_of, resolve_device, sampling_device
-from namegen.errors import DeviceError, NamegenError, printable
+from namegen.errors import DeviceError, LeaseError, NamegenError, printable
 from namegen.fitting import Fitted, fit_models
 from namegen.locking import alone_in
 from namegen.model_folder import ModelFolder
 from namegen.ngrams import NgramCounts, count_ngrams
 from namegen.part_check import Source
 from namegen.sampling import arrow_strings, sampler_of
-from namegen.storage import Location, location
+from namegen.storage import Location, location, make_folder
 from namegen.vocabulary import Vocabulary
 from parameters import (
     Address,
@@ -110,16 +110,24 @@ def generate(
     chosen = chosen_preset(corpus, model, preset, order, states)
     folder = find_model(corpus, model, chosen, holdout, output)
     check_output(corpus, folder, count, seed, output)
+    target = dataset_folder(location(output), folder.path.name, seed)
     automaton = folder.load()
     if automaton:
         get_run_logger().info("%s is there already: nothing to count, train or evaluate", folder.path)
         with alone_in(folder.path):  # which removes what a job that died at its end, or a repair, has left
             folder.checkpoint.remove()
+            make_folder(target)  # before the lock is given back: a model that names are drawn from is not pruned
     else:
         automaton = make_model(
-            folder, corpus, parts, model, chosen, device, {"names": str(Path(names).absolute()), "preset": preset}
+            folder,
+            target,
+            corpus,
+            parts,
+            model,
+            chosen,
+            device,
+            {"names": str(Path(names).absolute()), "preset": preset},
         )
-    target = dataset_folder(location(output), folder.path.name, seed)
     source = Source(folder, automaton, arrow_strings(corpus.names), seed, sampling_device(device))
     if engine == "local":
         written = sample_names(whole(source), target, count, workers or cores())
@@ -136,6 +144,7 @@ def generate(
 
 def make_model(
     folder: ModelFolder,
+    target: Location,
     corpus: Corpus,
     parts: Split,
     model: str,
@@ -152,6 +161,7 @@ def make_model(
             automaton, figures = evaluate_models(fitted, whole(corpus), whole(parts), model)
             still_alone()
             save(folder, whole(corpus), counts, fitted, automaton, figures, {**notes, **seen})
+        make_folder(target)
     return automaton
 
 
@@ -261,7 +271,7 @@ def main(parameters: Mapping[str, Any], server: TemporaryServer | None, fitted_b
         print(tables.evaluation_text(made.model.table("evaluation")), end="\n\n")
         print(tables.quality_text(made.model.table("quality")))
         print(f"\n{made.model.path}\n{made.names}", flush=True)
-    except DeviceError as error:
+    except (DeviceError, LeaseError) as error:
         print(f"generate.py: failed: {error}", file=sys.stderr)
         return 1
     except NamegenError as error:

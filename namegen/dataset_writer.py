@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from namegen import dataset
 from namegen.dataset import MANIFEST, DatasetManifest, check_stream, number_of, part_name, read_dataset_manifest
-from namegen.errors import ArtifactError
+from namegen.errors import ArtifactError, LeaseError
 from namegen.journal import NAME as JOURNAL
 from namegen.journal import Journal, Part, remove_journal
 from namegen.manifests import write_manifest
@@ -194,7 +194,13 @@ def seal(found: Survey, made: Iterable[Part], configuration: dict[str, Any]) -> 
     Args:
         made: the parts that were missing.
         configuration: goes into the manifest as it is.
+
+    Raises:
+        LeaseError: where another job has written the manifest since the survey, as may be in a store.
     """
+    if isinstance(found.folder, RemotePath) and read_dataset_manifest(found.folder) != found.manifest:
+        what = "was finished by another job in the meantime"
+        raise LeaseError(what, str(found.folder), "Run it again: it goes on from here")
     parts = found.kept | {part.number: part for part in made}
     there = sizes(found.folder)
     removed = sorted(name for name in there if (number := number_of(name)) is not None and number not in parts)
@@ -208,7 +214,7 @@ def seal(found: Survey, made: Iterable[Part], configuration: dict[str, Any]) -> 
         part_bytes=tuple(parts[number].size for number in range(len(parts))),
     )
     if not found.manifest or (found.manifest.rows, found.manifest.parts()) != (found.count, parts):
-        write_manifest(found.folder / MANIFEST, manifest)
+        write_manifest(found.folder / MANIFEST, manifest, only_if_none=found.manifest is None)
     remove_journal(found.folder, there)
     mended = tuple(map(part_name, found.altered))
     return Written(found.count, len(found.kept), len(found.missing), mended, tuple(removed))
@@ -234,7 +240,9 @@ def write_dataset(
         on_part(part.rows)
     made = make_parts(folder, found.missing, found.count, stream, make_rows, workers, on_part, still_alone)
     still_alone()
-    return seal(found, made, configuration)
+    written = seal(found, made, configuration)
+    still_alone()  # what was sent just before may have arrived late
+    return written
 
 
 def in_order(work: Callable[[A], T], arguments: Sequence[A], workers: int) -> Generator[T]:

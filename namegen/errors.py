@@ -51,6 +51,10 @@ class OutputError(NamegenError):
     """The output folder cannot be written."""
 
 
+class LeaseError(OutputError):
+    """A folder in a store may be another job's by now. Nothing is wrong with the input: the job may be run again."""
+
+
 def printable(text: str) -> str:
     """`text` with every character that would not print (controls, escapes, line breaks) as its escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -4,7 +4,9 @@ A job creates `.lock/000001`, which a store does only if nobody else has, and wr
 long as it lives. Another job that finds it watches it: once it has not changed for a whole term, by the watcher's own
 clock, its job is dead, and the watcher creates `.lock/000002`; of several watchers only one succeeds. A job that could
 not write its lock for two thirds of a term (its network is gone, say, or its machine was asleep) stops by itself,
-before any other begins. No clocks are compared, and no lock is stale for longer than a term.
+before any other begins. No clocks are compared, and no lock is stale for longer than a term. What it had sent last may
+still arrive when another has begun, if a network holds it back for so long: so a manifest takes the place of none that
+it does not know, and `verify` finds a part that came too late.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from time import monotonic, sleep
 
-from namegen.errors import OutputError, SettingError
+from namegen.errors import LeaseError, SettingError
 from namegen.remote import RemotePath
 
 LOCK = ".lock"
@@ -38,7 +40,7 @@ def term() -> float:
 
 @contextmanager
 def lease_on(folder: RemotePath, log: Callable[[str], None] = lambda line: None) -> Iterator[Callable[[], None]]:
-    """Waits until no other job is at work in `folder`; gives a function that raises OutputError where one may be."""
+    """Waits until no other job is at work in `folder`; gives a function that raises LeaseError where one may be."""
     lease = _Lease(folder)
     lease.acquire(log)
     beat = Thread(target=lease.keep, daemon=True)
@@ -120,7 +122,7 @@ class _Lease:
         seconds = monotonic() - self._written
         if seconds > term() * 2 / 3:
             what = f"could not be kept to this job alone for {seconds:.0f} s, and may be another's by now"
-            raise OutputError(what, str(self._folder), "Run it again: it goes on from here")
+            raise LeaseError(what, str(self._folder), "Run it again: it goes on from here")
 
     def release(self) -> None:
         """Lets the next one begin at once; where the store does not answer, it waits out the term."""

@@ -13,6 +13,7 @@ An object store has no such locks: see `lease`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,12 +24,14 @@ from namegen.lease import LOCK, is_leased, lease_on
 from namegen.remote import RemotePath
 from namegen.storage import Location, make_folder, temporaries
 
+MARK = re.compile(r"\.job\.[0-9a-f]{32}\.tmp")  # which the workers of a job look for; see `ranges`
+
 
 @contextmanager
 def alone_in(folder: Location, log: Callable[[str], None] = lambda line: None) -> Iterator[Callable[[], None]]:
     """Makes `folder`, waits until no other job is in it, and removes what those that died there left half-written.
 
-    Gives a function that raises OutputError where another job may be in it all the same, as only a store's may.
+    Gives a function that raises LeaseError where another job may be in it all the same, as only a store's may.
 
     Args:
         log: called with a line, if there is another job to wait for.
@@ -38,6 +41,8 @@ def alone_in(folder: Location, log: Callable[[str], None] = lambda line: None) -
     """
     if isinstance(folder, RemotePath):
         with lease_on(folder, log) as check:
+            for name in filter(MARK.fullmatch, folder.sizes()):
+                (folder / name).unlink(missing_ok=True)
             yield check
         return
     make_folder(folder)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from namegen.errors import ArtifactError
+from namegen.errors import ArtifactError, LeaseError
+from namegen.remote import RemotePath
 from namegen.storage import Location, open_regular, write_atomically
 
 FORMAT_VERSION = 1  # of the manifests and of what they describe
@@ -51,9 +52,24 @@ class Manifest(BaseModel):
 M = TypeVar("M", bound=Manifest)
 
 
-def write_manifest(path: Location, manifest: Manifest) -> None:
-    """Writes a manifest with its checksum, as JSON that a person can read, with the format version first."""
+def write_manifest(path: Location, manifest: Manifest, *, only_if_none: bool = False) -> None:
+    """Writes a manifest with its checksum, as JSON that a person can read, with the format version first.
+
+    Args:
+        only_if_none: in a store, where a request may arrive late, it takes the place of no other.
+
+    Raises:
+        LeaseError: where there is one all the same.
+    """
     text = _text(_sealed(manifest))
+    if only_if_none and isinstance(path, RemotePath):
+        try:
+            path.create(text)
+        except FileExistsError:
+            if path.read_bytes() != text:  # else the answer was lost, and the store was asked again
+                what = "was written by another job in the meantime"
+                raise LeaseError(what, str(path), "Run it again: it goes on from here") from None
+        return
     write_atomically(path, lambda temporary: temporary.write_bytes(text))
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +32,7 @@ from namegen.report_folder import remove_report
 from namegen.storage import Location, location, sizes
 
 M = TypeVar("M", bound=Manifest)
+BETWEEN_STEPS = timedelta(minutes=10)  # that a job may have no lock for, having begun a data set
 SEED = re.compile(r"seed=[0-9]+")
 REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # what a call that died has left
 OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|_part-[0-9]+\.parquet\.aside[0-9]*|checkpoint\.safetensors")
@@ -66,11 +67,13 @@ class Pruned:
         removed: or what would be.
         busy: left alone, as a job is at work there.
         foreign: left alone, as something else lies in them.
+        failed: could not be removed, and why.
     """
 
     removed: list[Found]
     busy: list[Found]
     foreign: list[Found]
+    failed: list[tuple[Found, str]]
 
     def sort(self, found: Found) -> None:
         """Puts what is old where it belongs."""
@@ -108,21 +111,42 @@ def prune(
     finished = [found for found in datasets if found.written]
     # what was made before this time is old
     time = "9999" if keep == 0 else finished[keep - 1].written if len(finished) >= keep else ""
-    pruned = Pruned([], [], [])
+    begun = min(time, (datetime.now(UTC) - BETWEEN_STEPS).isoformat(timespec="seconds"))
+    pruned = Pruned([], [], [], [])
     for found in datasets:
-        if found not in finished[:keep] and (found.written or _changed(found.path)) <= time:
+        if found not in finished[:keep] and (found.written <= time if found.written else _changed(found.path) <= begun):
             pruned.sort(found)
-    staying = {found.model for found in datasets if found not in pruned.removed}
+    going = {found.path for found in pruned.removed}
     for found in _models(models):
-        if found.model not in staying and found.written <= time:
+        if found.written <= time and not _drawn_from(found, going):
             pruned.sort(found)
     if remove:
-        pruned.removed = [found for found in pruned.removed if _remove(found, log)]
-        for found in pruned.removed:
-            remove_report(found.path)
+        _remove_all(pruned, log)
         for folder in (*_folders(names), names, models):
             _finish(folder)
     return pruned
+
+
+def _remove_all(pruned: Pruned, log: Callable[[str], None]) -> None:
+    planned, pruned.removed = pruned.removed, []
+    for found in planned:
+        try:
+            if _remove(found):
+                pruned.removed.append(found)
+                log(f"removed {found}")
+                remove_report(found.path)
+        except OSError as error:
+            pruned.failed.append((found, error.strerror or str(error)))
+
+
+def _drawn_from(model: Found, going: Collection[Location] = ()) -> bool:
+    """Whether anything lies where the names of a model belong, a link, say, but what is `going`."""
+    folder = model.path.parent.parent / "names" / f"model={model.model}"
+    if isinstance(folder, RemotePath):
+        return any(path not in going and path.name != LOCK for path, _ in folder.files_below())
+    if not folder.is_dir():
+        return False
+    return any(folder / name not in going and not REMOVED.fullmatch(name) for name in sizes(folder))
 
 
 def _datasets(names: Location) -> list[Found]:
@@ -183,17 +207,20 @@ def _is_ours(folder: Location) -> bool:
     """Whether nothing lies in a folder but what a job or a repair puts there."""
     own = {MANIFEST, MODEL_MANIFEST, LOCK, *FILES}
     return all(
-        name in own or number_of(name) is not None or JOURNAL.fullmatch(name) or OURS.fullmatch(name)
-        for name in sizes(folder)
+        # a store's lock is a folder, and nothing else of ours is
+        (size is not None or (name == LOCK and isinstance(folder, RemotePath)))
+        and (name in own or number_of(name) is not None or JOURNAL.fullmatch(name) or OURS.fullmatch(name))
+        for name, size in sizes(folder).items()
     )
 
 
-def _remove(found: Found, log: Callable[[str], None]) -> bool:
-    """Removes a folder, unless a job has added to it in the meantime."""
+def _remove(found: Found) -> bool:
+    """Removes a folder, unless a job has added to it in the meantime, or has begun to draw from it."""
     folder = found.path
     with alone_in(folder):
         manifests = _manifest(folder / MANIFEST, DatasetManifest), _manifest(folder / MODEL_MANIFEST, ModelManifest)
-        if _written(manifests[0] or manifests[1]) != found.written:
+        is_model = not SEED.fullmatch(folder.name)
+        if _written(manifests[0] or manifests[1]) != found.written or (is_model and _drawn_from(found)):
             return False
         if isinstance(folder, Path):
             folder.rename(folder.parent / f".removed-{uuid.uuid4().hex}")
@@ -201,7 +228,6 @@ def _remove(found: Found, log: Callable[[str], None]) -> bool:
             for name in sorted(sizes(folder), key=lambda name: name not in {MANIFEST, MODEL_MANIFEST}):
                 if name != LOCK:
                     (folder / name).unlink(missing_ok=True)
-    log(f"removed {found}")
     return True
 
 

@@ -1,9 +1,9 @@
 """A range of a data set's parts, made in another process or on another host: all that it needs to know is a `Job`.
 
 A job is small and plain, so that any engine can carry it. The automaton and the names come from the model's folder,
-and are loaded once a process. Of the range only full parts are made here: they are the same bytes whatever the count,
-so that a worker whose job is long dead can do no harm. The last, short part is made by the job itself, which holds the
-lock.
+and are loaded once a process. Of the range only full parts are made here, which are the same bytes whatever the count.
+The last, short part is made by the job itself, which holds the lock. The job has a mark in the folder, which the next
+one removes: a worker whose job is dead ends before its next part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from namegen import dataset
@@ -78,7 +77,7 @@ def look(job: Job) -> str:
         SettingError: where it has other versions.
     """
     host = platform.node()
-    if job.mark and not (Path(job.folder) / job.mark).is_file():
+    if not (location(job.folder) / job.mark).is_file():
         remedy = "Workers on other hosts need a shared --output: a network mount, or an object store"
         raise OutputError(f"is not the job's own folder on the worker {host}", job.folder, remedy)
     own = versions()
@@ -105,7 +104,12 @@ def make_range(job: Job, numbers: range) -> list[Part]:
     if not missing:
         return kept
     rows = _source(job.model, job.stream["seed"], job.device, job.stream["automaton_sha256"]).rows
-    made = make_parts(folder, missing, numbers.stop * dataset.PART_ROWS, job.stream, rows, journal_from=numbers.start)
+
+    def still_alone() -> None:
+        look(job)  # the next job removes the mark of one that is dead
+
+    most = numbers.stop * dataset.PART_ROWS
+    made = make_parts(folder, missing, most, job.stream, rows, still_alone=still_alone, journal_from=numbers.start)
     return sorted(kept + made)
 
 

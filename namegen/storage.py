@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from namegen.errors import ArtifactError, SettingError
-from namegen.remote import URL, RemotePath
+from namegen.remote import EXTRAS, URL, RemotePath
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,6 +35,11 @@ def location(text: str | Path | RemotePath) -> Location:
     Raises:
         SettingError: for a URL of a kind that is not known, or whose package is not installed.
     """
+    if isinstance(text, str) and (start := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)", text)):
+        if start[2] != "/":
+            text = start[0].lower() + text[start.end() :]
+        elif start[1].lower() in EXTRAS:
+            raise SettingError(f"{start[1]}: and one slash is no address", remedy=f"Write {start[1].lower()}://")
     found = URL.fullmatch(text) if isinstance(text, str) else None
     if found and found[1] in {"file", "local"}:
         return Path(found[2])

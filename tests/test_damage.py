@@ -20,6 +20,7 @@ from namegen.dataset import DatasetManifest, number_of
 from namegen.dataset_check import DatasetCheck
 from namegen.dataset_writer import PARQUET, write_dataset
 from namegen.errors import ArtifactError
+from namegen.journal import Journal, Part
 from namegen.locking import alone_in
 from namegen.manifests import read_manifest
 from namegen.model_folder import ModelManifest
@@ -317,6 +318,22 @@ def test_a_job_that_died_while_it_added(output: Path) -> None:
     job(output, count=2000)
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
     assert not list(folder.glob("*.aside"))
+
+
+def test_a_part_that_came_too_late(output: Path) -> None:
+    """A shorter one, of a job that another had taken over from: it is found, though the journal vouches for it."""
+    folder, before = names_of(output), tree(output)
+    source = DatasetCheck(folder)._source(None)
+    stream, configuration = source.automaton.stream(1), source.model.configuration
+    late = folder.parent / "late"
+    write_dataset(late, 3 * PART + 7, stream, source.rows, configuration)
+    name = "part-000003.parquet"
+    shutil.copy(late / name, folder / name)
+    Journal(folder, stream).add(Part(3, 7, sha256_of(late / name), (late / name).stat().st_size))
+    shutil.rmtree(late)
+    assert any(name in problem for problem in verify(folder))
+    assert verify(folder, repair=True) == []
+    assert tree(output) == before
 
 
 def test_a_count_is_not_taken_from_a_foreign_part(output: Path) -> None:

@@ -25,16 +25,20 @@ from prefect.task_runners import ThreadPoolTaskRunner
 import engines
 import namegen
 import spread as spread_module
+import tiny
 from conftest import NAMES, on_disk
-from engines import check_engine
+from engines import Engine, check_engine
 from generate import generate
+from namegen import dataset
 from namegen.dataset import part_name
 from namegen.dataset_writer import write_dataset
 from namegen.errors import OutputError, SettingError
 from namegen.journal import Part
+from namegen.locking import alone_in
 from namegen.manifests import versions
 from namegen.part_check import Source
 from namegen.ranges import Job, look, make_range, ranges, size_of_ranges
+from namegen.storage import location, make_folder, sizes
 from telling import Made
 
 PARTS = 5
@@ -63,14 +67,15 @@ def test_the_size_of_ranges() -> None:
         ("dask", "tcp://127.0.0.1:1", "no dask cluster answers at tcp://127.0.0.1:1"),
         ("ray", "ray://127.0.0.1:1", "no ray cluster answers"),
         ("dask", "127.0.0.1", "is no address. Name one such as tcp://"),
-        ("ray", "user:password@host:1", "is no address"),
+        ("ray", "user:secret@host:1", "has no user and password"),
         ("dask", "tcp://no.such.host.invalid:8786", "no dask cluster answers"),
         ("dask", "tcp://127.0.0.1:99999", "no dask cluster answers"),
     ],
 )
 def test_engines_that_are_refused(engine: str, address: str, says: str) -> None:
-    with pytest.raises(SettingError, match=says):
+    with pytest.raises(SettingError, match=says) as caught:
         check_engine(engine, address)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +83,24 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(engines.PACKAGES, "dask", "no_such_package")
     with pytest.raises(SettingError, match=r"pip install '\.\[dask\]'"):
         check_engine("dask", None)
+
+
+def test_what_is_no_dask_scheduler() -> None:
+    """Another protocol's greeting is a line, too."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+
+        def greet() -> None:
+            for _ in range(2):
+                connection, _address = server.accept()
+                connection.sendall(b"220 hi there this is smtp\r\n")
+                connection.close()
+
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        greeted = pool.submit(greet)
+        check_engine("dask", address)
+        with pytest.raises(SettingError, match="no dask scheduler is at"):
+            engines.STARTS["dask"](Engine("dask", address, 1))
+        greeted.result()
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -112,7 +135,26 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     (tmp_path / "mark").touch()
     assert look(job_in(tmp_path)) == socket.gethostname()
-    assert look(job_in(tmp_path / "elsewhere", mark=""))  # a store, which all see
+
+
+def test_a_worker_of_a_dead_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes no part when the next job has begun, which removes the mark; on a disk and in a store."""
+    monkeypatch.setattr(dataset, "PART_ROWS", tiny.PART)
+    for output in (tmp_path / "o", location("memory://bucket/dead")):
+        tiny.job(output)
+        model = tiny.place(output)
+        automaton = namegen.load(model.path)
+        folder = output / "names" / f"model={model.path.name}" / "seed=9"
+        make_folder(folder)
+        mark = f".job.{'0' * 32}.tmp"
+        (folder / mark).write_bytes(b"")
+        job = Job(str(folder), str(model.path), automaton.stream(9), "cpu", versions(), mark)
+        assert [part.number for part in make_range(job, range(1))] == [0]
+        with alone_in(folder):
+            assert not (folder / mark).exists()
+        with pytest.raises(OutputError, match="is not the job's own folder"):
+            make_range(job, range(1, 3))
+        assert sorted(name for name in sizes(folder) if name.endswith("parquet")) == ["part-000000.parquet"]
 
 
 def test_a_worker_of_other_versions(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_a_run_leaves(made: Made, output: Path) -> None:
-    """The two folders of the contract, with nothing else in them."""
+    """The folders of the contract, with nothing else in them."""
     model = on_disk(made.model.path)
     assert sorted(file.name for file in model.iterdir()) == [
         ".lock",
@@ -76,7 +76,7 @@ def test_what_a_run_leaves(made: Made, output: Path) -> None:
         "_manifest.json",
         "part-000000.parquet",
     ]
-    assert {path.name for path in output.iterdir()} == {"models", "names"}
+    assert {path.name for path in output.iterdir()} == {"models", "names", "reports"}
     assert namegen.verify(on_disk(made.names)) == []
     manifest = json.loads((model / "manifest.json").read_bytes())
     configuration = manifest["configuration"]

@@ -26,10 +26,11 @@ import tiny
 from conftest import COMMAND, KNESER_NEY, ROOT, run
 from faulty_store import Faults, faulty
 from namegen import dataset, lease, remote
-from namegen.dataset import dataset_folder, part_name
-from namegen.dataset_writer import write_dataset
-from namegen.errors import ArtifactError, OutputError, SettingError
+from namegen.dataset import dataset_folder, part_name, read_dataset_manifest
+from namegen.dataset_writer import Survey, seal, write_dataset
+from namegen.errors import ArtifactError, LeaseError, OutputError, SettingError
 from namegen.locking import alone_in, is_at_work
+from namegen.manifests import write_manifest
 from namegen.output_folder import check_writable
 from namegen.part_check import Source
 from namegen.remote import RemotePath
@@ -380,7 +381,9 @@ def test_a_store_that_cannot_be_used_is_refused(
     [
         ("s3://key:secret@bucket/out", "credentials"),
         ("s3://bucket/out?sig=secret", "credentials"),
-        ("s3://", "is no address"),
+        ("S3://AKIA:secret@bucket/out", "credentials"),
+        ("S3://", "is no address"),
+        ("s3:/bucket/out", "Write s3://"),
         ("s3://bucket/../other", "is no address"),
         ("s3://bucket//out", "is no address"),
         ("https://example.com/out", "nothing is known of https://"),
@@ -398,6 +401,21 @@ def test_a_term_that_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: py
     """Found before anything is made."""
     monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "soon")
     assert "NAMEGEN_LEASE_SECONDS is 'soon'. Set it to whole seconds" in refusal(capsys, "--output", f"{BUCKET}/out")
+
+
+def test_a_manifest_that_came_too_late(made: RemotePath, prefix: RemotePath) -> None:
+    """It takes the place of none that its job did not know; where the answer was lost, its own is no other's."""
+    folder = names_of(made)
+    whole = read_dataset_manifest(folder)
+    assert whole
+    late = Survey(folder, tiny.PART, whole.stream, None, {0: whole.parts()[0]}, [], [])
+    with pytest.raises(LeaseError, match="by another job in the meantime"):
+        seal(late, [], whole.configuration)
+    with pytest.raises(LeaseError, match="by another job in the meantime"):
+        write_manifest(folder / "_manifest.json", whole.model_copy(update={"versions": {}}), only_if_none=True)
+    assert read_dataset_manifest(folder) == whole
+    for _ in range(2):
+        write_manifest(prefix / "_manifest.json", whole, only_if_none=True)
 
 
 def test_a_store_without_conditional_writes_is_refused(prefix: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-from conftest import rewrite
+from conftest import on_disk, rewrite
 from namegen import dataset, verify
 from namegen.__main__ import main
 from namegen.dataset import DatasetManifest, dataset_folder
@@ -117,6 +117,48 @@ def test_what_a_newer_version_made_is_not_judged(output: Path) -> None:
     (night(output, 1) / "_manifest.json").write_text('{"format_version": 2}')
     with pytest.raises(ArtifactError, match="Upgrade namegen"):
         prune(output, 1, remove=True)
+    assert night(output, 2).is_dir()
+
+
+def test_a_folder_with_a_file_s_name_is_not_ours(output: Path) -> None:
+    """Whatever is in it."""
+    (night(output, 1) / "part-000009.parquet").mkdir()
+    precious = night(output, 1) / "part-000009.parquet" / "precious"
+    precious.touch()
+    pruned = prune(output, 1, remove=True)
+    assert [found.path for found in pruned.foreign] == [night(output, 1)]
+    assert precious.exists()
+
+
+def test_a_model_stays_with_what_is_left_of_its_names(output: Path, tmp_path: Path) -> None:
+    """Of a data set behind a link, say, or one that has begun a moment ago."""
+    night(output, 1).rename(tmp_path / "moved")
+    night(output, 1).symlink_to(tmp_path / "moved")
+    model = on_disk(tiny.place(output).path)
+    assert model not in [found.path for found in prune(output, 0, remove=True).removed]
+    night(output, 1).unlink()
+    night(output, 7).mkdir(parents=True)
+    assert prune(output, 0, remove=True).removed == []
+    night(output, 7).rmdir()
+    assert [found.path for found in prune(output, 0, remove=True).removed] == [model]
+
+
+def test_one_that_cannot_be_removed(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named, with the reason; the others are removed, and each is told when it is."""
+    rename = Path.rename
+
+    def unless_it_is_the_second(path: Path, target: Path) -> Path:
+        if path == night(output, 2):
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", unless_it_is_the_second)
+    assert main(["prune", str(output), "--keep", "1", "--yes"]) == 1
+    said = capsys.readouterr()
+    assert f"{night(output, 2)}: could not be removed (Permission denied). Check the permissions." in said.err
+    assert [line.split()[1] for line in said.out.splitlines()] == [str(night(output, seed)) for seed in (4, 3, 1)]
     assert night(output, 2).is_dir()
 
 
