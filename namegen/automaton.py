@@ -123,6 +123,13 @@ class Automaton:
 
         Raises:
             TypeError: for what is no text.
+
+        Of the notebook's bigram table:
+
+        >>> automaton.score(["emma", "Zoë"])
+        [-12.571..., -inf]
+        >>> automaton.score(pl.Series("name", ["emma", None])).is_null().to_list()
+        [False, True]
         """
         if isinstance(names, str):
             return float(self.log_prob([names])[0])
@@ -148,6 +155,9 @@ class Automaton:
             `known` (its longest suffix that is a state: what the model backed off to), `symbol` ("." for the end),
             `probability`, `log_prob` (nats; their sum in order is the name's), and `alternatives`, a list of structs
             of `symbol` and `probability`.
+
+        >>> automaton.explain("em").select("known", "symbol", pl.col("probability").round(4)).rows()
+        [('.', 'e', 0.0478), ('e', 'm', 0.0377), ('m', '.', 0.0775)]
         """
         from namegen.explanation import explain  # which knows what an automaton is
 
@@ -170,6 +180,11 @@ class Automaton:
 
         Raises:
             SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
+
+        >>> automaton.sample(3, into="list")
+        ['sabe', 'sahndr', 'zush']
+        >>> automaton.sample(1, first=2)["name"].to_list()  # row 2 alone
+        ['zush']
         """
         from namegen.sampling import sample  # slow to import, and loading and scoring do without
 

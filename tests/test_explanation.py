@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from functools import reduce
 from operator import add
@@ -42,6 +43,14 @@ def test_each_state_knows_its_context(names: Corpus) -> None:
     expected = (history != unknown).sum(axis=1) - np.maximum((history == 0).sum(axis=1) - 1, 0)
     assert len(added) == 500
     assert added.tolist() == expected.tolist()
+
+
+def test_the_examples(automaton: Automaton) -> None:
+    """Those in the docstrings do as they say."""
+    for method in (Automaton.score, Automaton.explain, Automaton.sample):
+        (example,) = doctest.DocTestFinder().find(method, globs={"automaton": automaton, "pl": pl})
+        assert len(example.examples) >= 1
+        assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed == 0
 
 
 @given(st.text("aeimnx", max_size=66))

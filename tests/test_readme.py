@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import duckdb
-import polars as pl
 import pytest
 
 import namegen
 from conftest import ROOT, on_disk
 from namegen import tables
+from namegen.__main__ import main
+from namegen.commands import NAMES
 from telling import Made
 
 README = (ROOT / "README.md").read_text()
@@ -23,7 +23,8 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def beside_outputs(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory in which `outputs` is that of a run."""
+    """A working directory in which `outputs` is that of a run, and `data` the project's."""
+    (tmp_path / "data").symlink_to(ROOT / "data", target_is_directory=True)
     (tmp_path / "outputs").symlink_to(on_disk(made.model.path).parents[1], target_is_directory=True)
     monkeypatch.chdir(tmp_path)
 
@@ -62,22 +63,32 @@ def test_the_names_are_the_first(made: Made) -> None:
 def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """Every Python block runs beside a run's outputs, and prints."""
     programs = blocks("python")
-    assert len(programs) == 2
+    assert len(programs) == 4
     for program in programs:
+        assert len(program.splitlines()) < 40
         exec(program, {})  # noqa: S102 - our own README
         assert capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("beside_outputs")
-def test_the_sql_runs_and_agrees() -> None:
-    """DuckDB and polars give the same five names."""
-    (query,), program = blocks("sql"), blocks("python")[0]
-    by_duckdb = duckdb.connect().execute(query).fetchall()
-    scope: dict[str, pl.LazyFrame] = {}
-    exec(program, scope)  # noqa: S102 - our own README
-    by_polars = scope["names"].unique("name").top_k(5, by="log_prob").sort("log_prob", descending=True).collect()
-    assert by_duckdb == by_polars.select("name", "log_prob").rows()
-    assert len(by_duckdb) == 5
+def test_the_commands_run(capfd: pytest.CaptureFixture[str]) -> None:
+    """Every line on `namegen` does what it says."""
+    (block,) = [block for block in blocks("sh") if block.startswith("namegen sample")]
+    Path("people.txt").write_text("emma\n")
+    (model,) = Path("outputs/models").iterdir()
+    lines = block.replace("outputs/models/blend-...", str(model)).splitlines()
+    assert {line.split()[1] for line in lines} == set(NAMES)
+    for line in lines:
+        command = line.partition("#")[0].partition(">")[0]
+        assert main(command.split()[1:]) == 0, line
+        assert capfd.readouterr().out or line.split()[1] in {"verify", "prune"}
+
+
+def test_the_picture_is_there() -> None:
+    """Of those that a page has, and small."""
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert (ROOT / picture).stat().st_size < 100_000
+    assert "best published, 1.9775" in (ROOT / picture).read_text()
 
 
 def test_the_two_commands() -> None:
