@@ -5,7 +5,8 @@ ids, and the two arrows between them (backoff and successor), are made here and 
 
 Contexts of length k are numbered from those of length k-1: a context is the pair (the context without its last
 symbol, its last symbol), so one dense rank of integer pairs a length orders them, and no string is ever built
-but for Parquet. That works for any order and alphabet.
+but for Parquet. That works for any order and alphabet. The class, what builds it and its Parquet file rest on that
+numbering alone, which is why they stand in one module.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from namegen.automaton import TOTAL, Automaton, build_alias_tables
+from namegen.alias_tables import build_alias_tables
+from namegen.automaton import TOTAL, Automaton
 from namegen.logarithm import ln
 from namegen.philox import philox4x32
 from namegen.sampling import arrow_strings

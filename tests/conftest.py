@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from prefect.testing.utilities import prefect_test_harness
 
+import command_line
 from generate import generate
 from namegen.automaton import Automaton
 from namegen.corpus import Corpus, read_corpus
@@ -81,6 +82,17 @@ def run(environment: dict[str, str], *arguments: object) -> subprocess.Completed
     """The real command."""
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr with which the arguments are refused, with exit code 2."""
+    with pytest.raises(SystemExit) as caught:
+        command_line.begin([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err[:-1].isprintable()
+    return err
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ FILES = {"dataset", "dataset_writer", "journal", "manifests", "model_folder", "s
 PLACES = {"remote", "locking", "lease"}
 CHECKS = {"verification", "dataset_check", "part_check", "model_check", "pruning", "ranges"}
 PAGES = {"inspection", "report", "report_folder", "pictures", "tables"}
-AFTER_THE_TABLE = {"automaton", "quantisation", "scoring", "explanation", "evaluation", "quality"}
+AFTER_THE_TABLE = {"automaton", "alias_tables", "quantisation", "scoring", "explanation", "evaluation", "quality"}
 AFTER_THE_TABLE |= SAMPLING | FILES | PLACES | CHECKS | PAGES
 BEFORE_THE_TABLE = {"vocabulary", "corpus", "ngrams", "events", "presets", "expansion", "fitting"}
 

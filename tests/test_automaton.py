@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from namegen.automaton import TOTAL, Automaton, build_alias_tables, load
+from namegen.alias_tables import build_alias_tables
+from namegen.automaton import TOTAL, Automaton, load
 from namegen.errors import ArtifactError, ModelError
 from namegen.models import bigram, kneser_ney, neural_bigram, uniform
 from namegen.ngrams import NgramCounts, count_ngrams

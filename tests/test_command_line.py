@@ -1,4 +1,4 @@
-"""The real command in a fresh process, and every way to use it wrongly."""
+"""The real command in a fresh process, its arguments, and how it is killed, ended and shown."""
 
 from __future__ import annotations
 
@@ -18,12 +18,8 @@ import pytest
 import command_line
 import namegen
 import progress
-from conftest import COMMAND, KNESER_NEY, NAMES, ROOT, rewrite, run
-from namegen.corpus import Corpus
-from namegen.dataset import DatasetManifest, dataset_folder
-from namegen.manifests import read_manifest
-from namegen.model_folder import ModelManifest, model_name
-from parameters import PARAMETERS, chosen_preset, find_model
+from conftest import COMMAND, KNESER_NEY, ROOT, run
+from parameters import PARAMETERS
 from servers import call, needs_proc, processes_with, wait_until
 
 
@@ -210,184 +206,12 @@ def test_arguments_have_their_types() -> None:
     assert (parsed["count"], parsed["seed"], parsed["holdout"]) == (7, 2**64 - 1, 0.0)
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line on stderr with which the arguments are refused, with exit code 2."""
-    with pytest.raises(SystemExit) as caught:
-        command_line.begin([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert (caught.value.code, out) == (2, "")
-    assert err.count("\n") == 1
-    assert err[:-1].isprintable()
-    return err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--count", "0"], ["--count", "greater than or equal to 1", "'0'"]),
-        (["--count", "-5"], ["--count", "greater than or equal to 1"]),
-        (["--count", "many"], ["--count", "integer", "'many'"]),
-        (["--count", "1.5"], ["--count", "integer"]),
-        (["--count", str(2**63 + 1)], ["--count", "less than or equal to"]),
-        (["--seed", "-1"], ["--seed", "greater than or equal to 0"]),
-        (["--seed", str(2**64)], ["--seed", "less than or equal to 18446744073709551615"]),
-        (["--seed", "x\x1b[31m"], ["--seed", "integer"]),
-        (["--model", "gpt"], ["--model", "'bigram', 'neural-bigram', 'kneser-ney', 'mlp' or 'blend'"]),
-        (["--device", "tpu"], ["--device", "'auto', 'cpu', 'cuda' or 'mps'"]),
-        (["--holdout", "1"], ["--holdout", "less than 1"]),
-        (["--holdout", "nan"], ["--holdout"]),
-        (["--order", "1"], ["--order", "greater than or equal to 2"]),
-        (["--order", "67"], ["--order", "less than or equal to 66"]),
-        (["--states", "-1"], ["--states", "greater than or equal to 0"]),
-        (["--workers", "0"], ["--workers", "greater than or equal to 1"]),
-        (["--preset", "huge"], ["--preset", "'quick', 'default' or 'best'"]),
-        (["--names", ""], ["--names"]),
-        (["--output", "out\x1b[31m"], ["--output", "control characters"]),
-        (["--output", "out\n"], ["--output", "control characters"]),
-        (["--coutn", "7"], ["--coutn", "--help"]),
-        (["names.txt"], ["names.txt", "--help"]),
-        (["--count"], ["--count", "--help"]),
-    ],
-)
-def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]) -> None:
-    """Exit 2 and one line that names the argument and the rule."""
-    line = refusal(capsys, *arguments)
-    assert all(word in line for word in words), line
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (None, ["no such file"]),
-        (b"", ["no names"]),
-        (b"emma\n\xff\n", ["line 2", "byte 1", "not UTF-8"]),
-        (b"emma\nz\x1b[31moe\n", ["line 2", "U+001B"]),
-        (b"emma\nst. john\n", ["line 2", "'.'"]),
-        (b"a" * 65, ["line 1", "65 characters"]),
-        ("\n".join(chr(0x4E00 + i) for i in range(256)).encode(), ["line 256", "256 different characters"]),
-        (b"emma\nava\nzoe\n", ["3 names are too few", "--holdout 0"]),
-    ],
-)
-def test_names_that_cannot_be_used(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: bytes | None, words: list[str]
-) -> None:
-    """Exit 2 and one line with file, line and remedy; nothing is made."""
-    path = tmp_path / "names.txt"
-    if data is not None:
-        path.write_bytes(data)
-    line = refusal(capsys, "--names", path, "--output", tmp_path / "out")
-    assert all(word in line for word in words), line
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_as_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert "is a folder" in refusal(capsys, "--names", tmp_path)
-
-
-def test_an_order_that_is_too_high_for_added_states(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, "--names", NAMES, "--model", "blend", "--order", "14")
-    assert "--order 13 or less" in line
-
-
-def test_an_order_that_is_too_high_for_the_names(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, "--names", NAMES, "--model", "kneser-ney", "--order", "20")
-    assert "the longest name has 15 characters" in line
-    assert "--order 17 or less" in line
-
-
-def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "cannot be written" in refusal(capsys, "--names", NAMES, "--output", "/dev/null/x")
-
-
-def test_a_disk_without_room(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """More names than any disk holds are refused before anything is fitted."""
-    line = refusal(capsys, "--names", NAMES, "--output", tmp_path, "--count", 2**60)
-    assert "of room left, and 1,152,921,504,606,846,976 names need some 16.3 EB" in line
-    assert not list(tmp_path.glob("models/*/*"))
-
-
-def test_a_data_set_of_a_newer_version(capsys: pytest.CaptureFixture[str], tmp_path: Path, names: Corpus) -> None:
-    """It is found before a model is fitted, also where the model is gone."""
-    preset = chosen_preset(names, "kneser-ney", "default", None, None)
-    model = find_model(names, "kneser-ney", preset, 0.2, str(tmp_path))
-    folder = dataset_folder(tmp_path, model.path.name, 42)
-    folder.mkdir(parents=True)
-    (folder / "_manifest.json").write_text('{"format_version": 2}')
-    assert "Upgrade namegen" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
-
-
-def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    """No machine has both CUDA and MPS."""
-    import torch
-
-    absent = "mps" if torch.cuda.is_available() else "cuda"
-    assert f"device '{absent}' is not there" in refusal(capsys, "--names", NAMES, "--device", absent)
-
-
-@pytest.mark.usefixtures("first")
-@pytest.mark.parametrize("damage", ["cut", "flip", "newer", "missing", "table", "manifest", "data set"])
-def test_what_lies_there_is_damaged(
-    capsys: pytest.CaptureFixture[str], output: Path, tmp_path: Path, damage: str
-) -> None:
-    """A model or manifest that is cut short, altered, gone, or of a newer version: exit 2, nothing touched."""
-    shutil.copytree(output, tmp_path, dirs_exist_ok=True)
-    (file,) = tmp_path.glob("models/*/automaton.safetensors")
-    data = file.read_bytes()
-    word = "emove"
-    if damage == "cut":
-        file.write_bytes(data[:-1])
-    elif damage == "flip":
-        file.write_bytes(data[:-9] + bytes([data[-9] ^ 4]) + data[-8:])
-    elif damage == "newer":
-        file.write_bytes(data.replace(b'\\"format_version\\": 1', b'\\"format_version\\": 2'))
-        assert file.read_bytes() != data
-        word = "Upgrade"
-    elif damage == "missing":
-        file.unlink()
-    elif damage == "table":
-        file.with_name("bigrams.parquet").write_bytes(b"")
-    elif damage == "manifest":
-        file.with_name("manifest.json").write_text("{")
-    else:
-        (manifest,) = tmp_path.rglob("_manifest.json")
-        manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
-        word = "Upgrade"
-    before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
-    line = refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
-    assert str(tmp_path) in line
-    assert word in line or damage == "missing"
-    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
-
-
 def test_refusals_of_a_fresh_process(environment: dict[str, str], tmp_path: Path) -> None:
     """The real command answers bad input with exit 2, one line, and no server."""
     done = run(environment, "--names", tmp_path / "none.txt")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "no such file" in done.stderr
-
-
-@pytest.mark.usefixtures("first")
-@pytest.mark.parametrize("damage", ["another model", "another stream", "another automaton", "other files"])
-def test_what_lies_there_is_of_something_else(
-    capsys: pytest.CaptureFixture[str], output: Path, tmp_path: Path, damage: str
-) -> None:
-    """Manifests that are whole, and do not fit what they lie with."""
-    shutil.copytree(output, tmp_path, dirs_exist_ok=True)
-    (model,) = tmp_path.glob("models/*/manifest.json")
-    (names,) = tmp_path.rglob("_manifest.json")
-    own = read_manifest(model, ModelManifest)
-    assert own
-    if damage == "another model":
-        configuration = {**own.configuration, "order": 5}
-        rewrite(model, ModelManifest, configuration=configuration, model=model_name(configuration))
-    elif damage == "other files":
-        rewrite(model, ModelManifest, files={**own.files, "../bigrams.parquet": ""})
-    elif damage == "another automaton":
-        rewrite(model, ModelManifest, automaton_sha256="0" * 64)
-    else:
-        rewrite(names, DatasetManifest, stream={"seed": 43})
-    assert "emove" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path, "--count", 9000)
 
 
 @pytest.mark.parametrize("named_by", ["variable", "profile"])

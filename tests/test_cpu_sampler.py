@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from conftest import ROOT
 from namegen import cpu_kernel
-from namegen.automaton import TOTAL, Automaton, build_alias_tables
+from namegen.alias_tables import build_alias_tables
+from namegen.automaton import TOTAL, Automaton
 from namegen.cpu_sampler import CpuSampler
 from namegen.logarithm import CONSTANTS, ln
 from namegen.sampling import MAX_INDEX, MAX_SEED, sample_batches, sampler_of

@@ -1,4 +1,7 @@
-"""Whatever happens to the files of a finished job, `verify` finds it, and `--repair` mends it."""
+"""Whatever happens to the files of a finished job, `verify` finds it, and `--repair` mends it.
+
+One file, as each case is a few lines against the same finished job.
+"""
 
 from __future__ import annotations
 

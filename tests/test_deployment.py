@@ -1,4 +1,7 @@
-"""prefect.yaml and docs/automations.yaml, and what they come to on real servers with real workers."""
+"""prefect.yaml and docs/automations.yaml, and what they come to on real servers with real workers.
+
+One file, as its tests share a server, a worker and the deployments, which take ten seconds to be there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts that are made on the workers of real Dask and Ray clusters, some of which are killed."""
+"""Parts that are made on the workers of real Dask and Ray clusters, some of which are killed; with those clusters."""
 
 from __future__ import annotations
 

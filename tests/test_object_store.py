@@ -1,4 +1,7 @@
-"""Jobs whose output is a bucket of a real S3 server, which now and then fails."""
+"""Jobs whose output is a bucket of a real S3 server, which now and then fails.
+
+All that needs that server, and the proxy before it, stands here: they take some seconds to start.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,9 @@ import fsspec
 import polars as pl
 import pytest
 
-import command_line
 import namegen
 import tiny
-from conftest import COMMAND, KNESER_NEY, ROOT, run
+from conftest import COMMAND, KNESER_NEY, ROOT, refusal, run
 from faulty_store import Faults, faulty
 from namegen import dataset, lease, remote
 from namegen.dataset import dataset_folder, part_name, read_dataset_manifest
@@ -315,15 +317,6 @@ def test_a_fault_that_stays(made: RemotePath, faults: Faults, monkeypatch: pytes
     assert namegen.verify(str(made)) == []
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    with pytest.raises(SystemExit) as caught:
-        command_line.begin(["--model", "kneser-ney", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    assert (caught.value.code, out) == (2, "")
-    assert SECRET not in err
-    return str(err).strip()
-
-
 def missing(monkeypatch: pytest.MonkeyPatch, faults: Faults) -> str:  # noqa: ARG001
     return "s3://no-such-bucket/out"
 
@@ -371,8 +364,8 @@ def test_a_store_that_cannot_be_used_is_refused(
     """In a line, before anything is made."""
     url = where(monkeypatch, faults)
     connect()
-    line = refusal(capsys, "--output", url)
-    assert "\n" not in line
+    line = refusal(capsys, *KNESER_NEY, "--output", url)
+    assert SECRET not in line
     assert re.search(says, line)
 
 
@@ -400,7 +393,9 @@ def test_addresses_that_are_refused(url: str, says: str) -> None:
 def test_a_term_that_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Found before anything is made."""
     monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "soon")
-    assert "NAMEGEN_LEASE_SECONDS is 'soon'. Set it to whole seconds" in refusal(capsys, "--output", f"{BUCKET}/out")
+    assert "NAMEGEN_LEASE_SECONDS is 'soon'. Set it to whole seconds" in refusal(
+        capsys, *KNESER_NEY, "--output", f"{BUCKET}/out"
+    )
 
 
 def test_a_manifest_that_came_too_late(made: RemotePath, prefix: RemotePath) -> None:

@@ -1,0 +1,120 @@
+"""The flow's parameters: their types, bounds and meaning, and what becomes of bad ones."""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from pathlib import Path
+from typing import Any, get_args
+
+import polars as pl
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ParameterTypeError
+
+import namegen
+from conftest import NAMES, on_disk
+from generate import generate
+from namegen.corpus import Corpus, read_corpus
+from namegen.presets import COUNTING
+from parameters import PARAMETERS, chosen_preset, find_model
+from telling import Made
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture
+def output(made: Made) -> Path:
+    """The output folder of `made`."""
+    return on_disk(made.model.path).parents[1]
+
+
+def test_one_setting_has_one_folder(names: Corpus) -> None:
+    """0, 0.0 and -0.0 are the same holdout."""
+    folders = {find_model(names, "bigram", COUNTING, holdout, "out").path for holdout in (0, 0.0, -0.0)}
+    assert len(folders) == 1
+
+
+def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp_path: Path) -> None:
+    """Names, model, preset, holdout, order and states do; a BOM, CRLF, the seed and the device do not."""
+    other = tmp_path / "names.txt"
+    other.write_bytes(b"\xef\xbb\xbf" + NAMES.read_bytes().replace(b"\n", b"\r\n"))
+    same = generate(report=False, count=10, names=str(other), seed=2**64 - 1, output=str(output), device="cpu")
+    assert on_disk(same.model.path) == on_disk(made.model.path)
+    assert pl.read_parquet(on_disk(same.names) / "*.parquet")["name"].to_list() == (
+        namegen.load(on_disk(made.model.path)).sample(10, seed=2**64 - 1)["name"].to_list()
+    )
+    other.write_bytes(NAMES.read_bytes() + b"zz\n")
+    changes: list[dict[str, Any]] = [
+        {},
+        {"names": str(other)},
+        {"model": "bigram"},
+        {"model": "mlp"},
+        {"preset": "quick"},
+        {"holdout": 0},
+        {"order": 3},
+        {"states": 0},
+    ]
+    default = {"model": "blend", "preset": "default", "holdout": 0.2, "order": None, "states": None}
+    folders = set()
+    for change in changes:
+        p = {"names": str(NAMES), **default, **change}
+        corpus = read_corpus(p["names"])
+        preset = chosen_preset(corpus, p["model"], p["preset"], p["order"], p["states"])
+        folders.add(find_model(corpus, p["model"], preset, p["holdout"], str(output)).path)
+    assert len(folders) == len(changes)
+    assert on_disk(made.model.path) in folders
+
+
+def test_parameters_are_typed_and_described() -> None:
+    """The flow's schema, which Prefect's interface shows, has every parameter's type, bounds, default and meaning."""
+    properties = generate.parameters.model_dump()["properties"]
+    assert list(properties) == list(PARAMETERS)
+    for name, (_, default) in PARAMETERS.items():
+        assert properties[name]["default"] == default
+        assert properties[name]["description"]
+    assert (properties["count"]["type"], properties["count"]["minimum"]) == ("integer", 1)
+    assert properties["model"]["enum"] == ["bigram", "neural-bigram", "kneser-ney", "mlp", "blend"]
+    assert properties["preset"]["enum"] == ["quick", "default", "best"]
+    assert properties["order"]["anyOf"][0]["maximum"] == 66
+    assert properties["seed"]["anyOf"][0]["maximum"] == 2**64 - 1
+    signature = inspect.signature(generate.fn)
+    assert {n: (p.annotation, p.default) for n, p in signature.parameters.items()} == PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        ("count", 0, "greater than or equal to 1"),
+        ("count", "many", "valid integer"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("preset", "huge", "'quick', 'default' or 'best'"),
+        ("order", 67, "less than or equal to 66"),
+        ("model", "gpt", "'bigram', 'neural-bigram', 'kneser-ney', 'mlp' or 'blend'"),
+        ("holdout", 1, "less than 1"),
+    ],
+)
+def test_parameters_are_validated(parameter: str, value: Any, message: str) -> None:  # noqa: ANN401 - as JSON has it
+    with pytest.raises(ParameterTypeError, match=message):
+        generate(**{parameter: value})
+
+
+def test_bad_input_fails_the_run_with_its_message(tmp_path: Path) -> None:
+    """The state of the failed run says what is wrong and what to do."""
+    name = f"bad-{uuid.uuid4()}"
+    path = tmp_path / "names.txt"
+    path.write_text("emma\nst. john\n")
+    state = generate.with_options(flow_run_name=name)(names=str(path), output=str(tmp_path), return_state=True)
+    assert state.is_failed()
+    assert "line 2" in str(state.message)
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs()
+    (run,) = (run for run in runs if run.name == name)
+    assert "Remove the character or the name" in str(run.state and run.state.message)
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_types_of_the_signature_are_those_of_the_table() -> None:
+    """Every parameter carries its description in its type, for --help as for Prefect."""
+    for kind, _ in PARAMETERS.values():
+        assert get_args(kind)[1].description
