@@ -73,9 +73,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where `first` has its model and its names."""
     return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="session")
+def output(first_output: Path) -> Path:
+    """The same, where a module has none of its own."""
+    return first_output
 
 
 def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -95,11 +101,27 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return err
 
 
-@pytest.fixture(scope="session")
-def first(environment: dict[str, str], output: Path) -> subprocess.CompletedProcess[str]:
-    """The first run of all, on a fresh Prefect database, in surroundings that are as unkind as they can be."""
+@pytest.fixture(scope="session", autouse=True)
+def under_way(
+    request: pytest.FixtureRequest, environment: dict[str, str], first_output: Path
+) -> Iterator[subprocess.Popen[str] | None]:
+    """The process of `first`, where a test asks for it: it begins with the session, as it mostly waits for Prefect."""
+    if not any({"first", "server"} & set(getattr(item, "fixturenames", ())) for item in request.session.items):
+        yield None
+        return
     unkind = {"HTTP_PROXY": "http://127.0.0.1:9", "PREFECT_SERVER_API_AUTH_STRING": "a:b", "PYTHONIOENCODING": "ascii"}
-    return run({**environment, **unkind}, *KNESER_NEY, "--count", 5000, "--output", output)
+    command = [*COMMAND, *KNESER_NEY, "--count", "5000", "--output", str(first_output)]
+    kept: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env={**environment, **unkind}, **kept) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def first(under_way: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """The first run of all, on a fresh Prefect database, in surroundings that are as unkind as they can be."""
+    out, err = under_way.communicate(timeout=120)
+    return subprocess.CompletedProcess(under_way.args, under_way.returncode, out, err)
 
 
 @pytest.fixture(scope="session")

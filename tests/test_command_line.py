@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -214,22 +215,23 @@ def test_refusals_of_a_fresh_process(environment: dict[str, str], tmp_path: Path
     assert "no such file" in done.stderr
 
 
-@pytest.mark.parametrize("named_by", ["variable", "profile"])
-def test_a_server_that_does_not_answer(environment: dict[str, str], tmp_path: Path, named_by: str) -> None:
+def test_a_server_that_does_not_answer(environment: dict[str, str], tmp_path: Path) -> None:
     """Exit 1 and a line with the address and the way out, also where a profile of Prefect's names the server."""
     nobody = "http://127.0.0.1:9/api"
-    own = {**environment, "PREFECT_HOME": str(tmp_path / "prefect")}
-    if named_by == "variable":
-        own["PREFECT_API_URL"] = nobody
-    else:
-        (tmp_path / "prefect").mkdir()
-        profile = f'active = "team"\n[profiles.team]\nPREFECT_API_URL = "{nobody}"\n'
-        (tmp_path / "prefect" / "profiles.toml").write_text(profile)
-    done = run(own, "--count", 5, "--output", tmp_path)
-    assert done.returncode == 1
-    assert f"the Prefect server at {nobody}/ does not answer" in done.stderr
-    assert "unset PREFECT_API_URL" in done.stderr
-    assert "Traceback" not in done.stderr
+    (tmp_path / "profile").mkdir()
+    profile = f'active = "team"\n[profiles.team]\nPREFECT_API_URL = "{nobody}"\n'
+    (tmp_path / "profile" / "profiles.toml").write_text(profile)
+    named_by = [
+        {"PREFECT_HOME": str(tmp_path / "variable"), "PREFECT_API_URL": nobody},
+        {"PREFECT_HOME": str(tmp_path / "profile")},
+    ]
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(run, {**environment, **own}, "--count", 5, "--output", tmp_path) for own in named_by]
+        for done in (each.result() for each in both):
+            assert done.returncode == 1
+            assert f"the Prefect server at {nobody}/ does not answer" in done.stderr
+            assert "unset PREFECT_API_URL" in done.stderr
+            assert "Traceback" not in done.stderr
 
 
 def test_progress_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
