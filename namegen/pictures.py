@@ -80,14 +80,15 @@ def bigram_counts(bigrams: pl.DataFrame) -> str:
     def draw(figure: Figure) -> None:
         figure.set_layout_engine("none")  # else each of the texts is measured
         axes = figure.add_axes((0, 0, 1, 1))
-        axes.imshow(_blue(counts / max(counts.max(), 1)))
+        shade = counts / max(counts.max(), 1)
+        axes.imshow(_blue(shade))
         axes.axis("off")
         if side > MOST_CELLS_WITH_TEXT:
             return
         for i, j in np.ndindex(side, side):
             at: Any = {"x": j, "y": i, "ha": "center", "transform": axes.transData}
             figure.text(s=printable(symbols[i] + symbols[j]), va="bottom", color=INK, **at)
-            figure.text(s=str(counts[i, j]), va="top", color=FAINT, size=8, **at)
+            figure.text(s=str(counts[i, j]), va="top", color=INK if shade[i, j] > 0.4 else FAINT, size=8, **at)
 
     return picture(inches, inches, draw)
 
