@@ -41,7 +41,7 @@ from namegen.ranges import Job, look, make_range, ranges, size_of_ranges
 from namegen.storage import location, make_folder, sizes
 from telling import Made
 
-PARTS = 5
+PARTS = 4
 COUNT = PARTS * 2**20 + 1000
 
 

@@ -299,6 +299,9 @@ def test_control_characters_are_never_printed(
     assert "\\u202e" in printed
     assert not {"\x1b", "\u202e"} & {*caplog.text, *printed}
     assert namegen.verify(tmp_path / "o") == []
+    pages = [page.read_text() for page in (tmp_path / "o").rglob("*.html")]
+    assert len(pages) == 2
+    assert not any("\u202e" in page for page in pages)
 
 
 def test_main_prints_the_evaluation_and_the_folder(
