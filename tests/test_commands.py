@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from namegen.commands import NAMES
 from namegen.commands.sample import FEW
 
 NAMEGEN = [sys.executable, "-m", "namegen"]
+needs_script = pytest.mark.skipif(not shutil.which("script"), reason="needs script, for a terminal")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,7 @@ def test_explain(output: Path, automaton: namegen.Automaton, capsysbinary: pytes
     assert lines[-1].startswith("log-probability -inf")
 
 
+@needs_script
 def test_explain_on_a_narrow_terminal(output: Path) -> None:
     """40 columns are enough, and colour is only for a terminal that wants it."""
     shell = f"COLUMNS=40 {' '.join(NAMEGEN)} explain {output} mia"
@@ -188,6 +191,7 @@ def test_bad_input(
     assert (line.count("\n"), "\x1b" in line) == (1, False)
 
 
+@needs_script
 def test_bytes_are_not_for_a_terminal(output: Path) -> None:
     for form in ("parquet", "arrow"):
         command = ["script", "-qec", f"{' '.join(NAMEGEN)} sample {output} --format {form}", "/dev/null"]

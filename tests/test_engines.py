@@ -88,6 +88,7 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_is_no_dask_scheduler() -> None:
     """Another protocol's greeting is a line, too."""
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        server.settimeout(30)
 
         def greet() -> None:
             for _ in range(2):
