@@ -79,12 +79,16 @@ def bigram_counts(bigrams: pl.DataFrame) -> str:
 
     def draw(figure: Figure) -> None:
         figure.set_layout_engine("none")  # else each of the texts is measured
-        axes = figure.add_axes((0, 0, 1, 1))
+        axes = figure.add_axes((0, 0, 1, 1) if side <= MOST_CELLS_WITH_TEXT else (0.02, 0.02, 0.98, 0.98))
         shade = counts / max(counts.max(), 1)
         axes.imshow(_blue(shade))
-        axes.axis("off")
         if side > MOST_CELLS_WITH_TEXT:
+            _label(axes.set_yticks, symbols, inches)
+            _label(axes.set_xticks, symbols, inches)
+            axes.grid(visible=False)
+            axes.tick_params(length=0)
             return
+        axes.axis("off")
         for i, j in np.ndindex(side, side):
             at: Any = {"x": j, "y": i, "ha": "center", "transform": axes.transData}
             figure.text(s=printable(symbols[i] + symbols[j]), va="bottom", color=INK, **at)
@@ -102,8 +106,7 @@ def one_hot(name: str, symbols: str) -> str:
         axes.imshow(_blue(np.eye(len(symbols))[ids]), aspect="auto")
         axes.grid(visible=False)
         axes.set_yticks(range(len(ids)), [printable(symbols[i]) for i in ids])
-        if len(symbols) <= MOST_CELLS_WITH_TEXT:
-            axes.set_xticks(range(len(symbols)), [printable(symbol) for symbol in symbols])
+        _label(axes.set_xticks, symbols, 10)
         axes.tick_params(length=0)
 
     return picture(10, 0.5 + 0.32 * len(ids), draw)
@@ -120,10 +123,8 @@ def counted_and_learnt(bigrams: pl.DataFrame) -> str:
             axes.imshow(_blue(np.sqrt(table)))
             axes.set_title(title)
             axes.grid(visible=False)
-            if len(symbols) <= MOST_CELLS_WITH_TEXT:
-                labels = [printable(symbol) for symbol in symbols]
-                axes.set_xticks(range(len(symbols)), labels, size=7)
-                axes.set_yticks(range(len(symbols)), labels, size=7)
+            _label(axes.set_xticks, symbols, 5)
+            _label(axes.set_yticks, symbols, 5)
             axes.set_xlabel("next")
             axes.set_ylabel("last")
             axes.tick_params(length=0)
@@ -229,6 +230,12 @@ def growth(shares: pl.DataFrame) -> str:
         axes.legend()
 
     return picture(12, 4, draw)
+
+
+def _label(set_ticks: Callable[..., object], symbols: Sequence[str], inches: float) -> None:
+    """Names the rows or columns of a table, as large as there is room beside the next."""
+    size = min(10.0, 40 * inches / len(symbols))  # points
+    set_ticks(range(len(symbols)), [printable(symbol) for symbol in symbols], size=size)
 
 
 def _square(bigrams: pl.DataFrame, column: str) -> tuple[Sequence[str], NDArray[Any]]:

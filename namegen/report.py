@@ -27,6 +27,7 @@ from namegen.storage import Location, location, make_folder, open_regular, write
 SAMPLED = 2**18  # rows of a data set that are looked at: its first
 SHOWN = 15  # names at either end
 EXAMPLES = 20
+ALIKE = 0.02  # the mean difference of two tables' probabilities
 # SHA-256 of the names of makemore's list, the one that the published figures are of
 MAKEMORE = "816d2a728695db28a20e17eae61c9c423091a511b3df09a06a489dccbf0876c7"
 
@@ -116,7 +117,7 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
         "What follows what",
         f"The bluer a cell, the more often its second symbol follows its first in the whole list; “.” is the start and "
         f"the end of a name. The most frequent pair inside names is “{printable(first + second)}”, "
-        f"{often:,} times.",
+        f"{often:,} times." + ("" if len(symbols) <= pictures.MOST_CELLS_WITH_TEXT else " Rows are first symbols."),
         partial(pictures.bigram_counts, bigrams),
         "bigrams.svg",
         "large",
@@ -133,8 +134,12 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
         mean = float(apart.sum()) / max(int(bigrams["train_count"].sum()), 1)
         yield Section(
             "Counted and learnt",
-            "Gradient descent comes close to what counting gives at once: the two tables look alike, and over the "
-            f"training pairs their probabilities differ by {mean:.3f} on average. Shade: its square root.",
+            (
+                "Gradient descent comes close to what counting gives at once: the two tables look alike."
+                if mean < ALIKE
+                else "For so few names the network's settings are too coarse: its table is another."
+            )
+            + f" Over the training pairs their probabilities differ by {mean:.3f} on average. Shade: its square root.",
             partial(pictures.counted_and_learnt, bigrams),
             "counted-and-learnt.svg",
             "middle",

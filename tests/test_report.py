@@ -120,7 +120,7 @@ def test_any_alphabet(symbols: int) -> None:
         count=counts, probability=table, neural_probability=table[::-1]
     )
     svg = pictures.bigram_counts(frame)
-    assert len(texts(svg)) == (2 * symbols**2 if symbols <= pictures.MOST_CELLS_WITH_TEXT else 0)
+    assert len(texts(svg)) == (2 * symbols**2 if symbols <= pictures.MOST_CELLS_WITH_TEXT else 2 * symbols)
     names = pl.Series(["".join(letters[1:9]), letters[1], ""])
     drawings = [
         pictures.one_hot(names[0], "".join(letters)),
