@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 PREFECT = [sys.executable, "-m", "prefect"]
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Nothing is to wait for the next turn of a loop.
 SERVER = {
     "DO_NOT_TRACK": "1",
@@ -66,6 +67,23 @@ def call(url: str, body: object = None, method: str | None = None) -> Any:  # no
                 raise
             time.sleep(0.2)
     raise TimeoutError(url)
+
+
+def tasks_of(url: str, flow_run: str, number: int) -> list[dict[str, Any]]:
+    """The tasks of a run, once that many have ended.
+
+    A run tells of its tasks by events, which the server takes in later than the run's own state: in turns, so that a
+    task is there before its state is.
+    """
+    of_run = {"flow_runs": {"id": {"any_": [flow_run]}}}
+    found: list[dict[str, Any]] = []
+
+    def have_ended() -> bool:
+        found[:] = call(f"{url}/task_runs/filter", of_run)
+        return len(found) == number and all(task["state"] and task["state"]["type"] in FINAL for task in found)
+
+    assert wait_until(have_ended, 60, 0.2), found
+    return found
 
 
 def processes_with(home: str) -> dict[int, str]:

@@ -21,7 +21,7 @@ import namegen
 import progress
 from conftest import COMMAND, KNESER_NEY, ROOT, run
 from parameters import PARAMETERS
-from servers import call, needs_proc, processes_with, wait_until
+from servers import call, needs_proc, processes_with, tasks_of, wait_until
 
 
 def processes_of(environment: dict[str, str]) -> list[str]:
@@ -107,8 +107,7 @@ def test_on_a_real_server(environment: dict[str, str], server: str, output: Path
     assert flow_run["state"]["type"] == "COMPLETED"
     assert flow_run["parameters"]["count"] == 6000
     of_run = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
-    assert wait_until(lambda: len(call(f"{server}/task_runs/filter", of_run)) == 3, 20)
-    tasks = call(f"{server}/task_runs/filter", of_run)
+    tasks = tasks_of(server, flow_run["id"], 3)
     assert {task["name"].rpartition("-")[0] for task in tasks} == {"ingest", "sample", "publish"}
     artifacts = call(f"{server}/artifacts/filter", of_run)
     assert {artifact["key"] for artifact in artifacts} == {"evaluation", "data-set"}

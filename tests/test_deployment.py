@@ -28,6 +28,7 @@ from generate import generate
 from namegen.dataset import dataset_folder
 from parameters import PARAMETERS
 from servers import (
+    FINAL,
     POSTGRESQL,
     PREFECT,
     call,
@@ -37,12 +38,12 @@ from servers import (
     postgresql,
     prefect_server,
     prefect_worker,
+    tasks_of,
     wait_until,
 )
 
 DEPLOYMENTS = {each["name"]: each for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
 (AUTOMATION,) = yaml.safe_load((ROOT / "docs" / "automations.yaml").read_text())["automations"]
-FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
@@ -110,9 +111,8 @@ class Deployed:
     def states(self, run: str) -> list[str]:
         return [state["name"] for state in call(f"{self.url}/flow_run_states/?flow_run_id={run}")]
 
-    def of_run(self, what: str, run: str) -> list[dict[str, Any]]:
-        """The task runs or artifacts of a run."""
-        found: list[dict[str, Any]] = call(f"{self.url}/{what}/filter", {"flow_runs": {"id": {"any_": [run]}}})
+    def artifacts(self, run: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = call(f"{self.url}/artifacts/filter", {"flow_runs": {"id": {"any_": [run]}}})
         return found
 
     def log(self, run: str) -> str:
@@ -168,9 +168,8 @@ def check_whole_run(deployed: Deployed, run: str, parameters: dict[str, Any], se
     ended = deployed.ended(run)
     assert ended["state"]["type"] == "COMPLETED", ended["state"]
     assert ended["parameters"].items() >= parameters.items()
-    assert wait_until(lambda: len(deployed.of_run("task_runs", run)) == 3, 20, 0.2)
-    assert all(task["state"]["type"] == "COMPLETED" for task in deployed.of_run("task_runs", run))
-    artifacts = {artifact["key"]: artifact for artifact in deployed.of_run("artifacts", run)}
+    assert [task["state"]["type"] for task in tasks_of(deployed.url, run, 3)] == ["COMPLETED"] * 3
+    artifacts = {artifact["key"]: artifact for artifact in deployed.artifacts(run)}
     assert {key: artifact["type"] for key, artifact in artifacts.items()} == {
         "evaluation": "table",
         "data-set": "markdown",
@@ -208,7 +207,7 @@ def test_a_deployment_on_demand(deployed: Deployed, small: dict[str, Any], tmp_p
     ended = deployed.ended(missing)
     assert (ended["state"]["type"], ended["run_count"]) == ("FAILED", 1)
     assert "CorpusError: data/none.txt: there is no such file. Name a text file" in ended["state"]["message"]
-    assert [task["run_count"] for task in deployed.of_run("task_runs", missing)] == [1]
+    assert [task["run_count"] for task in tasks_of(deployed.url, missing, 1)] == [1]
     ended = deployed.ended(foreign)
     assert (ended["state"]["type"], ended["run_count"]) == ("FAILED", 0)
     assert "The flow has no parameter 'colour' or 'shape'" in ended["state"]["message"]
