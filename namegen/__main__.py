@@ -10,7 +10,7 @@ from io import TextIOWrapper
 import click
 
 from namegen import __version__, commands
-from namegen.errors import NamegenError, printable
+from namegen.errors import NamegenError, printable, unreadable
 
 HELP = """Draws and scores names with the models that flows/generate.py has made, and looks after them.
 
@@ -76,7 +76,7 @@ def _said(error: BaseException) -> tuple[int, str]:
     if isinstance(error, NamegenError):
         return 2, str(error)
     if isinstance(error, OSError):
-        return 1, str(error)
+        return 1, str(unreadable(error, "")) if error.filename else str(error)
     return 130, "interrupted"
 
 

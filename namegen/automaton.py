@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from namegen.alias_tables import build_alias_tables
-from namegen.errors import ArtifactError, SettingError
+from namegen.errors import ArtifactError, SettingError, unreadable
 from namegen.logarithm import ln
 from namegen.remote import RemotePath
 from namegen.scoring import score_column, walk
@@ -242,7 +242,9 @@ def load(path: str | Path | RemotePath) -> Automaton:
         automaton = Automaton(Vocabulary(metadata["vocabulary"]), metadata["order"], **arrays)
         if not _is_sound(automaton) or automaton.sha256 != metadata["sha256"]:
             raise ArtifactError("was altered: its contents do not fit its checksum", where, remedy)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        raise unreadable(error, path) from error
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(f"is cut short or no automaton ({reason})", where, remedy) from None
     return automaton

@@ -8,7 +8,7 @@ from typing import Any
 from namegen import automaton as automata
 from namegen import dataset
 from namegen.dataset import DatasetManifest, read_dataset_manifest
-from namegen.errors import ArtifactError
+from namegen.errors import ArtifactError, unreadable
 from namegen.model_folder import AUTOMATON, ModelFolder, ModelManifest, read_model_manifest
 from namegen.model_folder import MANIFEST as MODEL_MANIFEST
 from namegen.remote import RemotePath
@@ -133,7 +133,9 @@ def _there(path: str | Path | RemotePath) -> Location:
     try:
         if where.is_file() or where.is_dir():
             return where
-    except (OSError, ValueError) as error:  # a name that is too long, or has a null character in it
+    except OSError as error:
+        raise unreadable(error, where) from error
+    except ValueError as error:  # a null character in it
         raise ArtifactError(f"cannot be read ({error})", str(path), REMEDY) from None
     raise ArtifactError("there is no such file or folder", str(path), REMEDY)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from namegen.errors import ArtifactError, LeaseError
+from namegen.errors import ArtifactError, LeaseError, unreadable
 from namegen.remote import RemotePath
 from namegen.storage import Location, open_regular, write_atomically
 
@@ -85,7 +85,7 @@ def read_manifest(path: Location, kind: type[M], remedy: str = "Remove the folde
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ArtifactError(f"cannot be read ({error.strerror})", str(path), "Check its permissions") from error
+        raise unreadable(error, path) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "JSON"

@@ -23,7 +23,7 @@ from pydantic import model_validator
 from namegen import automaton as automata
 from namegen.automaton import Automaton
 from namegen.checkpoint import Checkpoint
-from namegen.errors import ArtifactError
+from namegen.errors import ArtifactError, unreadable
 from namegen.manifests import Manifest, Writing, read_manifest, write_manifest
 from namegen.storage import Location, absolute, make_folder, open_regular, sha256_of, write_atomically, write_frame
 
@@ -106,6 +106,8 @@ class ModelFolder:
                 column = parquet.read(columns=["name"])["name"]
                 return pa.chunked_array(column.cast(pa.string())).combine_chunks()
         except (OSError, LookupError, pa.ArrowException) as error:
+            if isinstance(error, OSError) and error.errno:  # which pyarrow's own has not
+                raise unreadable(error, path) from error
             raise ArtifactError(f"cannot be read ({error})", str(path), remedy_for(self.path)) from error
 
     @property

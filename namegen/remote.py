@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 from namegen.errors import SettingError
 
 # protocol: the extra that it needs. Of each it is known that it puts objects whole, and creates one only if none is.
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "memory": ""}
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 # Seconds: without them a request that is never answered keeps its job for ever.
 OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60}}}
@@ -46,8 +46,8 @@ class RemotePath:
         protocol, _, key = url.partition("://")
         self.protocol, self.key = protocol, key.strip("/")
         if self.protocol not in EXTRAS:
-            known = ", ".join(sorted(set(EXTRAS) - {"memory"}))
-            raise SettingError(f"nothing is known of {protocol}:// (but of {known})", remedy="Name another output")
+            known = ", ".join(sorted(EXTRAS))
+            raise SettingError(f"nothing is known of {protocol}:// (known: {known})", remedy="Name another output")
         if not self.key or re.search(r"(^|/)\.{0,2}(/|$)", self.key):
             raise SettingError(f"{protocol}://{self.key} is no address", remedy="Name a bucket and a prefix in it")
         if re.search(r"@|\?|#|:", self.key):  # they would be in every log and manifest

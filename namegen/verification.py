@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from namegen import dataset_check, model_check
-from namegen.errors import ArtifactError, NamegenError, OutputError, SettingError, printable
+from namegen.errors import ArtifactError, NamegenError, OutputError, SettingError, printable, unreadable
 from namegen.locking import is_at_work
 from namegen.remote import RemotePath
 from namegen.storage import Location, absolute, location
@@ -39,7 +39,7 @@ def verify(
         return [str(error)]
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character in it
         if isinstance(where, RemotePath) and isinstance(error, OSError):
-            return [str(OutputError(f"cannot be read ({error.strerror})", str(folder)))]
+            return [str(unreadable(error, folder))]
         is_folder = False
     if not is_folder:
         return [str(ArtifactError("there is no such folder", str(folder), "Name one that the job printed"))]
@@ -79,7 +79,7 @@ def _walk(folder: Location, faults: list[NamegenError]) -> Iterator[tuple[Locati
     seen: set[tuple[int, int]] = set()
 
     def not_read(error: OSError) -> None:
-        faults.append(ArtifactError(f"cannot be read ({error.strerror})", str(error.filename), "Check its permissions"))
+        faults.append(unreadable(error, folder))
 
     for name, folders, files in os.walk(folder, onerror=not_read, followlinks=True):
         path = Path(name)
@@ -129,5 +129,5 @@ def _faults(check: Check) -> list[NamegenError]:
     except NamegenError as error:
         faults = [error]
     except OSError as error:
-        faults = [ArtifactError(f"cannot be read ({error.strerror})", str(error.filename or check.path))]
+        faults = [unreadable(error, check.path)]
     return [busy] if faults and is_at_work(check.path) else faults  # one may have begun in the meantime

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
-from prefect.testing.utilities import prefect_test_harness
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import command_line
 from generate import generate
@@ -56,13 +57,6 @@ def makemore() -> Corpus:
     if not path:
         pytest.skip("set NAMEGEN_MAKEMORE_NAMES to the notebook's names.txt to run this test")
     return read_corpus(path)
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A Prefect server for flows that run in this process."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +127,14 @@ def server(
     """A real `prefect server start`, on a database that is already there."""
     with start_server(environment, tmp_path_factory.mktemp("server")) as ready:
         yield ready()
+
+
+@pytest.fixture(scope="session")
+def prefect_server(server: str) -> Iterator[None]:
+    """The same, for flows that run in this process."""
+    with temporary_settings({PREFECT_API_URL: server}):
+        yield
+        APILogWorker.instance().drain()
 
 
 @pytest.fixture(scope="session")

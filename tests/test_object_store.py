@@ -28,6 +28,7 @@ import tiny
 from conftest import COMMAND, KNESER_NEY, ROOT, refusal, run
 from faulty_store import Faults, faulty
 from namegen import dataset, lease, remote
+from namegen.__main__ import main
 from namegen.dataset import dataset_folder, part_name, read_dataset_manifest
 from namegen.dataset_writer import Survey, seal, write_dataset
 from namegen.errors import ArtifactError, LeaseError, OutputError, SettingError
@@ -418,6 +419,19 @@ def test_a_store_without_conditional_writes_is_refused(prefix: RemotePath, monke
     monkeypatch.setattr(RemotePath, "create", RemotePath.write_bytes)
     with pytest.raises(OutputError, match="asked only to create"):
         check_writable(prefix)
+
+
+@pytest.mark.parametrize(
+    "command", ["sample", "explain -- emma", "score", "inspect", "report", "verify", "prune --keep 1"]
+)
+def test_what_a_store_keeps_to_itself(command: str, faults: Faults, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command says so in a line, and what to look at."""
+    faults.forbidden = True
+    name, *others = command.split()
+    assert main([name, f"{BUCKET}/out", *others]) in {1, 2}
+    (line,) = "".join(capsys.readouterr()).splitlines()
+    assert re.search("Access Denied|Forbidden", line)
+    assert line.endswith("Check the credentials, its permissions and the network.")
 
 
 def test_verify_says_what_it_cannot_read() -> None:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import polars as pl
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.exceptions import ParameterTypeError
 
 import namegen
@@ -108,8 +109,7 @@ def test_bad_input_fails_the_run_with_its_message(tmp_path: Path) -> None:
     assert state.is_failed()
     assert "line 2" in str(state.message)
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs()
-    (run,) = (run for run in runs if run.name == name)
+        (run,) = client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name])))
     assert "Remove the character or the name" in str(run.state and run.state.message)
     assert not (tmp_path / "models").exists()
 
