@@ -29,6 +29,8 @@ from temporary_server import TemporaryServer
 # torch's threads wait for each other by spinning, by default for milliseconds: beside other work on the same cores
 # that made a training take four times as long. Read when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# numba loads a package that ends the process with an escape code on stdout
+os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
 
 DESCRIPTION = "Learns from a list of names and makes new ones, with the probability of each, as Parquet."
 EXAMPLES = """\

@@ -50,6 +50,13 @@ def group() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; the exit code of the process."""
+    # else numba loads a package that ends the process with an escape code on stdout
+    os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
+    if sys.stderr is None:  # it was closed; print would send what is meant for it to stdout
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    if sys.stdout is None:
+        print("namegen: error: stdout is closed. Send it to a file, or to /dev/null.", file=sys.stderr)
+        return 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks

@@ -120,7 +120,7 @@ class Automaton:
             names: one, or a list, a polars Series, or an Arrow Array or ChunkedArray of them.
 
         Returns:
-            the same: a number, a list, a polars Series, or an Arrow Array, with nulls where there were any.
+            the same: a number, a list, a polars Series, or an Arrow Array; the nulls of the last two stay.
 
         Raises:
             TypeError: for what is no text.
@@ -135,6 +135,8 @@ class Automaton:
         if isinstance(names, str):
             return float(self.log_prob([names])[0])
         if isinstance(names, Sequence):
+            if not all(isinstance(name, str) for name in names):
+                raise TypeError("a list of names has nothing but text in it: nulls are for polars and Arrow")
             return self.log_prob(names).tolist()
         # polars or pyarrow has been imported, where there is one of its own
         return score_column(names, self.log_prob)
@@ -148,12 +150,15 @@ class Automaton:
 
         What cannot be spelt ends with the first symbol of probability 0.
 
+        Raises:
+            SettingError: for a negative number of alternatives.
+
         Args:
             alternatives: how many of the likeliest other symbols are named at each step.
 
         Returns:
             a frame of `step` (from 1), `context` (the n-1 symbols before, as many as there are, "." for the start),
-            `known` (its longest suffix that is a state: what the model backed off to), `symbol` ("." for the end),
+            `known` (how much of it the state still knows: what the model backed off to), `symbol` ("." for the end),
             `probability`, `log_prob` (nats; their sum in order is the name's), and `alternatives`, a list of structs
             of `symbol` and `probability`.
 

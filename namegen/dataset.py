@@ -90,8 +90,12 @@ def read_dataset_manifest(folder: Location) -> DatasetManifest | None:
     Raises:
         ArtifactError: where it is no manifest, altered, or of a newer format.
     """
-    remedy = f"Mend it with namegen verify --repair {folder}, or remove the folder to have it made again"
-    return read_manifest(folder / MANIFEST, DatasetManifest, remedy)
+    return read_manifest(folder / MANIFEST, DatasetManifest, remedy_for(folder))
+
+
+def remedy_for(folder: Location) -> str:
+    """What to do about a damaged data set."""
+    return f"Mend it with namegen verify --repair {folder}, or remove the folder to have it made again"
 
 
 def check_stream(folder: Location, manifest: DatasetManifest | None, stream: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from namegen.automaton import TOTAL, Automaton
+from namegen.errors import SettingError
 from namegen.vocabulary import BOUNDARY, MAX_LENGTH
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
     """A row for each symbol of a name, the boundary at its end included; see `Automaton.explain`."""
     import polars as pl  # slow to import
 
+    if alternatives < 0:
+        raise SettingError(f"{alternatives} alternatives cannot be named")
     symbols, states, lengths = automaton.vocabulary.symbols, automaton.successor, automaton.context_lengths
     (ids, _), before, state, rows = automaton.vocabulary.encode([name]), BOUNDARY, 0, []
     for step, (symbol, number) in enumerate(zip(name + BOUNDARY, [*ids.tolist(), 0], strict=True), 1):
@@ -35,7 +38,7 @@ def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
                 step,
                 before[-(automaton.order - 1) :],
                 before[len(before) - int(lengths[state]) :],
-                symbol,
+                symbol.encode("utf-8", "backslashreplace").decode(),  # half a surrogate pair is no text
                 weight / TOTAL,
                 float(log_probabilities[number]) if weight else -np.inf,
                 [{"symbol": symbols[v], "probability": float(weights[v] / TOTAL)} for v in likely],

@@ -20,6 +20,7 @@ from namegen.evaluation import nll
 from namegen.events import events_of, exact_log_prob
 from namegen.expansion import Predict, expand
 from namegen.models import NETWORKS, bigram, blend, kneser_ney, mlp, neural_bigram, uniform
+from namegen.ngrams import count_ngrams
 
 if TYPE_CHECKING:
     from namegen.checkpoint import Checkpoint
@@ -75,7 +76,10 @@ def fit_models(
     bigrams = counts.lower(2)
     curve: list[tuple[str, int, float, float | None]] = []
     descent = neural_bigram.fit(
-        bigrams, device=device, on_step=lambda step, loss: curve.append(("neural-bigram", step, loss, None))
+        bigrams,
+        device=device,
+        on_step=lambda *row: curve.append(("neural-bigram", *row)),
+        dev=count_ngrams(dev, counts.vocabulary, 2) if dev else None,
     )
     if curve[-1][2] > curve[0][2]:
         log("The loss of neural-bigram rose: there are too few names for its settings")

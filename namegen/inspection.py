@@ -32,6 +32,8 @@ def find_model(path: str | Path | RemotePath) -> Location:
     found = read_dataset_manifest(where)
     if found:
         return model_of(where, found)
+    if absolute(where).name.startswith("seed="):
+        raise ArtifactError("is an unfinished data set", str(path), "Run its job again, or name its model's folder")
     below = where / "models" if (where / "models").is_dir() else where
     models = [folder for folder in _folders(below) if (folder / AUTOMATON).is_file()]
     if len(models) != 1:

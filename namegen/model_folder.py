@@ -25,7 +25,16 @@ from namegen.automaton import Automaton
 from namegen.checkpoint import Checkpoint
 from namegen.errors import ArtifactError, unreadable
 from namegen.manifests import Manifest, Writing, read_manifest, write_manifest
-from namegen.storage import Location, absolute, make_folder, open_regular, sha256_of, write_atomically, write_frame
+from namegen.storage import (
+    Location,
+    absolute,
+    make_folder,
+    open_regular,
+    read_checked,
+    sha256_of,
+    write_atomically,
+    write_frame,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -80,10 +89,17 @@ class ModelFolder:
         return automaton
 
     def table(self, name: str) -> pl.DataFrame:
-        """One of the Parquet files, such as "evaluation"."""
+        """One of the Parquet files, such as "evaluation".
+
+        Raises:
+            ArtifactError: where the folder is unfinished, or the file is gone or not as it was.
+        """
         import polars as pl  # not needed to look whether a model is there
 
-        return pl.read_parquet((self.path / f"{name}.parquet").read_bytes())
+        manifest, file = read_model_manifest(self.path), f"{name}.parquet"
+        if not manifest:
+            raise ArtifactError("is unfinished", str(self.path), "Run its job again")
+        return pl.read_parquet(read_checked(self.path / file, manifest.files[file], remedy_for(self.path)))
 
     def names(self, most: int | None = None) -> pa.StringArray:
         """The names that the model is of, held-out ones included, in the order of their file.

@@ -16,6 +16,7 @@ import polars as pl
 from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from namegen.errors import printable
 
@@ -203,12 +204,15 @@ def _shares(axes: Axes, title: str, corpus: pl.Series, drawn: pl.Series) -> None
         both = both.top_k(MOST_BARS, by=pl.col("len") + pl.col("len_drawn"))
         title = f"{title}, the {MOST_BARS} most frequent"
     both = both.sort("value")
-    at = np.arange(len(both))
+    is_number = both["value"].dtype.is_integer()
+    at = both["value"].to_numpy() if is_number else np.arange(len(both))
     for shift, (column, colour, label) in enumerate((("len", BLUE, "list"), ("len_drawn", ORANGE, "drawn"))):
         total = shares[shift]["len"].sum()
         axes.bar(at + 0.42 * (shift - 0.5), both[column] / total, 0.42, color=colour, label=label)
-    every = 5 if both["value"].dtype.is_integer() and len(both) > 15 else 1  # what has room beside the next
-    axes.set_xticks(at[::every], [printable(str(value)) for value in both["value"][::every]])
+    if is_number:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axes.set_xticks(at, [printable(value) for value in both["value"]])
     axes.grid(visible=False, axis="x")
     axes.set_title(title)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")

@@ -131,12 +131,15 @@ def _remove_all(pruned: Pruned, log: Callable[[str], None]) -> None:
     planned, pruned.removed = pruned.removed, []
     for found in planned:
         try:
-            if _remove(found):
-                pruned.removed.append(found)
-                log(f"removed {found}")
+            is_removed = _remove(found)
+            if is_removed:
                 remove_report(found.path)
         except OSError as error:
             pruned.failed.append((found, error.strerror or str(error)))
+            continue
+        if is_removed:
+            pruned.removed.append(found)
+            log(f"removed {found}")
 
 
 def _drawn_from(model: Found, going: Collection[Location] = ()) -> bool:

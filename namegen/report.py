@@ -6,6 +6,7 @@ large data set they look at the first rows only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,13 +17,13 @@ import polars as pl
 from jinja2 import Environment, PackageLoader
 
 from namegen import pictures, tables
-from namegen.dataset import DatasetManifest, part_name, read_dataset_manifest
+from namegen.dataset import DatasetManifest, part_name, read_dataset_manifest, remedy_for
 from namegen.errors import ArtifactError, printable
 from namegen.inspection import find_model, model_of
 from namegen.model_folder import ModelFolder, ModelManifest, read_model_manifest
 from namegen.remote import RemotePath
 from namegen.report_folder import PAGE, place_of, stamp_of
-from namegen.storage import Location, location, make_folder, open_regular, write_atomically
+from namegen.storage import Location, location, make_folder, read_checked, write_atomically
 
 SAMPLED = 2**18  # rows of a data set that are looked at: its first
 SHOWN = 15  # names at either end
@@ -42,7 +43,7 @@ class Section:
     file: str = ""  # of the picture
     size: str = ""  # how small it may be shown: "middle", "large", or at any size
     tables: Sequence[Sequence[Sequence[str]]] = field(default=())
-    has_names: bool = False  # in the last column, which may be folded
+    has_names: bool = False  # in the last column, a line each: they stand side by side, each in its own direction
 
 
 class Report(NamedTuple):
@@ -91,7 +92,8 @@ def _write(content: _Content, folder: Location, stamp: str) -> Report:
     for name, text in {**drawn, PAGE: html}.items():  # the page, which says that it is whole, last
         contents = text.encode()
         write_atomically(folder / name, lambda temporary, contents=contents: temporary.write_bytes(contents))  # type: ignore[misc]
-    lines = [f"# {content.title}", *(f"**{section.title}.** {section.sentence}" for section in content.sections)]
+    told = [f"**{_escaped(section.title)}.** {_escaped(section.sentence)}" for section in content.sections]
+    lines = [f"# {_escaped(content.title)}", *told]
     return Report(folder / PAGE, "\n\n".join([*lines, f"With pictures: `{folder / PAGE}`"]))
 
 
@@ -170,7 +172,7 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
         "different names, and how far lengths and letters are from the list's (total variation, 0 to 1).",
         tables=[tables.quality_rows(quality)],
     )
-    examples = [[model, " ".join(map(_shown, names))] for model, names in quality.select("model", "examples").rows()]
+    examples = [[model, "\n".join(map(_shown, names))] for model, names in quality.select("model", "examples").rows()]
     yield Section(
         "The first names that each model draws",
         "Read a few aloud: the further down, the more of a name a model takes into account.",
@@ -182,8 +184,8 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
 def _of_dataset(folder: Location, manifest: DatasetManifest) -> _Content:
     model_path = model_of(folder, manifest)
     corpus = pl.Series(pl.from_arrow(ModelFolder(model_path, {}).names()))
-    with open_regular(folder / part_name(0)) as file:
-        rows = pl.read_parquet(file, columns=["name", "log_prob", "is_novel"], n_rows=SAMPLED)
+    part = read_checked(folder / part_name(0), manifest.part_sha256[0], remedy_for(folder))
+    rows = pl.read_parquet(part, columns=["name", "log_prob", "is_novel"], n_rows=SAMPLED)
     facts = {
         "names": f"{manifest.rows:,}",
         "model": model_path.name,
@@ -232,7 +234,7 @@ def _dataset_sections(rows: pl.DataFrame, corpus: pl.Series) -> Iterator[Section
     yield Section(
         "The first names",
         "In the order in which they were drawn: say a few of them aloud.",
-        tables=[[["names"], [" ".join(map(_shown, rows["name"].head(EXAMPLES)))]]],
+        tables=[[["names"], ["\n".join(map(_shown, rows["name"].head(EXAMPLES)))]]],
         has_names=True,
     )
 
@@ -251,6 +253,11 @@ def growth(rows: pl.DataFrame) -> pl.DataFrame:
     )
     steps = sorted({min(round(10 ** (k / 3)), len(rows)) for k in range(1, 3 * len(str(len(rows))) + 1)})
     return so_far[[step - 1 for step in steps]]
+
+
+def _escaped(text: str) -> str:
+    """`text` as Markdown that shows it as it stands, whatever is in a name."""
+    return re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", text)
 
 
 def _mean_length(names: pl.Series) -> str:

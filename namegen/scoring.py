@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def walk(
@@ -46,12 +49,25 @@ def score_column(names: Any, log_prob: Callable[[Sequence[str]], NDArray[np.floa
     """Scores a column of polars or Arrow; nulls stay."""
     import pyarrow as pa
 
-    if hasattr(names, "to_arrow"):
+    if type(names).__module__.startswith("polars.series"):  # then it has been imported
         import polars as pl
 
-        return pl.Series(names.name, score_column(names.cast(pl.String).to_arrow(), log_prob), pl.Float64)
+        if names.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+            raise TypeError(f"names are text, not {names.dtype}")
+        return pl.Series(names.name, score_column(names.to_arrow(), log_prob), pl.Float64)
     if not isinstance(names, pa.Array | pa.ChunkedArray):
         raise TypeError(f"names are text, or a list, a polars Series or an Arrow array of it, not {type(names)}")
+    if not is_text(names.type):
+        raise TypeError(f"names are text, not {names.type}")
     texts = names.cast(pa.string()).to_pylist()
     scores = log_prob([text or "" for text in texts])
     return pa.array(scores, pa.float64(), mask=np.fromiter((text is None for text in texts), bool, len(texts)))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of Arrow is of text, however it is laid out, or of nothing but nulls."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    of_text = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null
+    return any(is_kind(kind) for is_kind in of_text)

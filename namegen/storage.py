@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from namegen.errors import ArtifactError, SettingError
+from namegen.errors import ArtifactError, SettingError, unreadable
 from namegen.remote import EXTRAS, URL, RemotePath
 
 if TYPE_CHECKING:
@@ -173,6 +173,24 @@ def sha256_of(path: Location) -> str:
     except OSError as error:
         what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise ArtifactError(what, str(path), "Restore it, or remove its folder to have it made again") from error
+
+
+def read_checked(path: Location, sha256: str, remedy: str) -> bytes:
+    """A file's bytes, which a manifest vouches for.
+
+    Raises:
+        ArtifactError: where they cannot be read, or are others.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read()
+    except FileNotFoundError as error:
+        raise ArtifactError("is missing", str(path), remedy) from error
+    except OSError as error:
+        raise unreadable(error, path) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ArtifactError("was altered: it does not fit its checksum", str(path), remedy)
+    return data
 
 
 def _flush_folder(folder: Path) -> None:

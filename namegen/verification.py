@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from namegen import dataset_check, model_check
-from namegen.errors import ArtifactError, NamegenError, OutputError, SettingError, printable, unreadable
+from namegen.errors import ArtifactError, NamegenError, OutputError, printable, unreadable
 from namegen.locking import is_at_work
 from namegen.remote import RemotePath
 from namegen.storage import Location, absolute, location
@@ -26,6 +26,8 @@ def verify(
 ) -> list[str]:
     """What is wrong with a data set, a model, or all of them below a folder: a line each, with what to do about it.
 
+    Where there is none of them, a line says that.
+
     Args:
         deep: compares every row with what the model's automaton draws, not a sample of each part.
         repair: makes again what is at fault; what is still wrong then is returned.
@@ -33,19 +35,36 @@ def verify(
         log: called with a line on each model or data set, and on each fault that is being mended.
     """
     try:
-        where, of = location(folder), location(model) if model else None
-        is_folder = where.is_dir()
-    except SettingError as error:  # a URL of a kind that is not known
+        return look(folder, deep, repair, model, log)
+    except NamegenError as error:
         return [str(error)]
+
+
+def look(
+    folder: str | Path | RemotePath,
+    deep: bool,  # noqa: FBT001
+    repair: bool,  # noqa: FBT001
+    model: str | Path | RemotePath | None,
+    log: Callable[[str], None],
+) -> list[str]:
+    """As `verify`.
+
+    Raises:
+        SettingError: for a URL of a kind that is not known.
+        ArtifactError: where there is no such folder, or neither a model nor a data set in it.
+    """
+    where, of = location(folder), location(model) if model else None
+    try:
+        is_folder = where.is_dir()
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character in it
         if isinstance(where, RemotePath) and isinstance(error, OSError):
-            return [str(unreadable(error, folder))]
+            raise unreadable(error, folder) from error
         is_folder = False
     if not is_folder:
-        return [str(ArtifactError("there is no such folder", str(folder), "Name one that the job printed"))]
+        raise ArtifactError("there is no such folder", str(folder), "Name one that the job printed")
     checks, faults = checks_below(where, deep, of)
     if not checks and not faults:
-        return [str(ArtifactError("holds no model and no data set", str(folder), "Name a folder that the job printed"))]
+        raise ArtifactError("holds no model and no data set", str(folder), "Name a folder that the job printed")
     return [str(fault) for check in checks for fault in _see_to(check, log, repair)] + list(map(str, faults))
 
 

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -91,6 +93,12 @@ def test_score_of_files(output: Path, tmp_path: Path, capsysbinary: pytest.Captu
     for file in (part, text):
         scored = pl.read_parquet(io.BytesIO(inside(capsysbinary, "score", output, file, "--format", "parquet")))
         assert scored.equals(drawn.select("name", "log_prob"))
+    with part.open("rb") as opened:
+        done = subprocess.run([*NAMEGEN, "score", output, "-"], cwd=ROOT, stdin=opened, capture_output=True, check=True)
+    assert pl.read_csv(done.stdout)["log_prob"].equals(drawn["log_prob"])
+    piped: list[str | Path] = ["bash", "-c", '"$@" < <(cat "$0") --format parquet', part, *NAMEGEN, "score", output]
+    done = subprocess.run(piped, cwd=ROOT, capture_output=True, check=True)
+    assert pl.read_parquet(done.stdout).equals(drawn.select("name", "log_prob"))
     other = tmp_path / "other.parquet"
     pl.DataFrame({"who": pl.Series(["emma", None], dtype=pl.Categorical)}).write_parquet(other)
     rows = inside(capsysbinary, "score", output, other, "--column", "who", "--format", "jsonl").splitlines()
@@ -108,20 +116,97 @@ def test_explain(output: Path, automaton: namegen.Automaton, capsysbinary: pytes
 
 
 @needs_script
-def test_explain_on_a_narrow_terminal(output: Path) -> None:
-    """40 columns are enough, and colour is only for a terminal that wants it."""
-    shell = f"COLUMNS=40 {' '.join(NAMEGEN)} explain {output} mia"
+@pytest.mark.parametrize("arguments", [["explain", "mia"], ["sample", "--count", str(FEW + 1), "--format", "names"]])
+def test_on_a_terminal(output: Path, arguments: list[str]) -> None:
+    """Tables have colour where it is wanted, and nothing else has: compiled code is none the wiser."""
+    name, *others = arguments
+    shell = f"COLUMNS=60 {' '.join([*NAMEGEN, name, str(output), *others])}"
     shown = {}
     for colour in ("", "1"):
         environment = {**os.environ, "NO_COLOR": colour, "TERM": "xterm-256color"}
         command = ["script", "-qec", shell, "/dev/null"]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
         shown[colour] = done.stdout.decode()
-    assert "\x1b[" in shown[""]
-    assert "\x1b" not in shown["1"]
-    table = shown["1"].partition("\r\n\r\n")[0].splitlines()
-    assert max(map(len, table)) <= 40
-    assert table[0].split() == ["context", "known", "next", "p", "others"]
+    assert ("\x1b" in shown[""], "\x1b" in shown["1"]) == (name == "explain", False)
+    assert max(map(len, shown["1"].partition("\r\n\r\n")[0].splitlines())) <= 60
+
+
+@pytest.mark.parametrize("columns", [40, 1])
+def test_a_narrow_terminal(
+    output: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Nothing is left out or broken: where a table has no room, each row is lines of its own."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = inside(capsysbinary, "inspect", output).decode()
+    for key, value in json.loads(inside(capsysbinary, "inspect", output, "--json"))["figures"].items():
+        assert f"figures.{key}: {value}\n" in shown
+    first = 9 * 10**18
+    shown = inside(capsysbinary, "sample", output, "--count", 1, "--first", first).decode()
+    row = inside(capsysbinary, "sample", output, "--count", 1, "--first", first, "--format", "jsonl")
+    assert all(str(value) in shown for value in json.loads(row).values())
+    shown = inside(capsysbinary, "explain", output, "mia").decode()
+    steps = namegen.load(on_disk(tiny.place(output).path)).explain("mia")
+    for step in steps.iter_rows(named=True):
+        assert f"p: {step['probability']:.4g}\n" in shown
+        assert all(f"{other['symbol']}={other['probability']:.2g}" in shown for other in step["alternatives"])
+
+
+def test_many_rows_are_no_table(
+    output: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even on a terminal: a table waits for its last row."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert inside(capsysbinary, "sample", output, "--count", 10_001).startswith(b"index,name,log_prob\n")
+    said = inside(capsysbinary, "sample", output, "--count", 10**15, "--format", "table", code=2)
+    assert b"at most 10,000 rows. Choose --format csv" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        ("score OUTPUT <&-", 2, "stdin: is closed. Name a file"),
+        ("sample OUTPUT >&-", 1, "stdout is closed"),
+        ("--help >&-", 1, "stdout is closed"),
+        ("sample OUTPUT --count 1 2>&-", 0, ""),
+        ("sample OUTPUT --seed x 2>&-", 2, ""),
+    ],
+)
+def test_closed_streams(output: Path, command: str, code: int, says: str) -> None:
+    """A line, where there is somewhere to say it."""
+    by_bash = ["bash", "-c", f"{' '.join(NAMEGEN)} {command}".replace("OUTPUT", str(output))]
+    done = subprocess.run(by_bash, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (code, int(bool(says)))
+    assert says in done.stderr
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "of another"])
+@pytest.mark.parametrize("table", ["evaluation", "training", "part"])
+def test_what_a_page_is_drawn_from_is_checked(
+    output: Path, tmp_path: Path, table: str, damage: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Nothing is shown of a file that is not the one that was written: a line names it, and how to mend it."""
+    own = Path(shutil.copytree(output, tmp_path / "o"))
+    (file,) = own.rglob("part-000000.parquet" if table == "part" else f"{table}.parquet")
+    (other,) = own.rglob("bigrams.parquet")
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:1000] if damage == "cut" else other.read_bytes())
+    commands = ["report", "inspect"] if table == "evaluation" else ["report"]
+    for command in commands:
+        said = inside(capsysbinary, command, file.parent, code=2).decode()
+        assert said.startswith(f"namegen: error: {file}: {'is missing' if damage == 'gone' else 'was altered'}")
+        assert f"namegen verify --repair {file.parent}" in said
+
+
+def test_an_unfinished_data_set(output: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    own = Path(shutil.copytree(output, tmp_path / "o"))
+    (manifest,) = (own / "names").rglob("_manifest.json")
+    manifest.unlink()
+    for command in ("sample", "inspect", "report"):
+        assert b"is an unfinished data set. Run its job again" in inside(capsysbinary, command, manifest.parent, code=2)
 
 
 def test_inspect(output: Path, automaton: namegen.Automaton, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -175,14 +260,19 @@ def test_the_model_of_a_data_set(output: Path, tmp_path: Path, capsysbinary: pyt
         (["score", "OUTPUT", "MODEL/automaton.safetensors"], "is not UTF-8"),
         (["score", "OUTPUT", "MODEL/names.parquet", "--column", "nam\x1be"], "it has name, split"),
         (["score", "OUTPUT", "MODEL/bigrams.parquet", "--column", "count"], "has int64 in the column 'count'"),
-        (["score", "OUTPUT", "FAKE.parquet"], "Name a Parquet file"),
+        (["score", "OUTPUT", "FAKE-cut"], "Name a Parquet file that is whole"),
+        (["score", "OUTPUT", "FAKE-twice"], "has 2 columns 'name'"),
+        (["score", "OUTPUT", "FAKE-latin"], "UTF8"),
     ],
 )
 def test_bad_input(
     output: Path, tmp_path: Path, arguments: list[str], says: str, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     """One line that says what, where and what to do; exit code 2."""
-    (tmp_path / "fake.parquet").write_text("emma")
+    (tmp_path / "fake-cut").write_bytes(b"PAR1emma")
+    latin = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xe9")])
+    pq.write_table(pa.table([latin], ["name"]), tmp_path / "fake-latin")
+    pq.write_table(pa.table([["emma"], ["mia"]], ["name", "name"]), tmp_path / "fake-twice")
     real = {"OUTPUT": str(output), "MODEL": str(tiny.place(output).path), "FAKE": str(tmp_path / "fake")}
     for word, path in real.items():
         arguments = [argument.replace(word, path) for argument in arguments]
@@ -225,9 +315,16 @@ def test_help_and_completion() -> None:
         shown = CliRunner().invoke(group, [name, "--help"])
         assert shown.exit_code == 0
         assert "Usage: " in shown.output
-    for typed, offered in (("namegen ex", "explain"), ("namegen sample --co", "--count")):
+        assert "--quiet" in shown.output
+    for typed, offered in (
+        ("namegen ex", "plain,explain"),
+        ("namegen sample --co", "plain,--count"),
+        ("namegen sample ou", "file,ou"),
+        ("namegen score outputs na", "file,na"),
+        ("namegen report outputs --to re", "file,re"),
+    ):
         words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_NAMEGEN_COMPLETE": "bash_complete"}
         done = subprocess.run(
             [Path(sys.executable).with_name("namegen")], env={**os.environ, **words}, capture_output=True, check=True
         )
-        assert done.stdout.decode() == f"plain,{offered}\n"
+        assert done.stdout.decode() == f"{offered}\n"

@@ -6,6 +6,7 @@ import doctest
 import math
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from namegen.automaton import TOTAL, Automaton
 from namegen.corpus import Corpus
+from namegen.errors import SettingError
 from namegen.expansion import expand
 from namegen.models import kneser_ney
 from namegen.ngrams import count_ngrams
@@ -85,6 +87,9 @@ def test_what_cannot_be_spelt(model: Automaton) -> None:
     steps = model.explain("em\x1bma")
     assert steps["symbol"].to_list() == ["e", "m", "\x1b"]
     assert steps.row(-1, named=True)["log_prob"] == -math.inf
+    assert model.explain("em\ud800a")["symbol"].to_list() == ["e", "m", "\\ud800"]
+    with pytest.raises(SettingError, match="-1 alternatives"):
+        model.explain("em", -1)
     assert model.explain("a" * 64).row(-1, named=True)["probability"] == 1.0
     long = model.explain("a" * 65).row(-1, named=True)
     assert (long["step"], long["symbol"], long["probability"]) == (65, "a", 0.0)
@@ -105,8 +110,27 @@ def test_score_gives_what_it_was_given(model: Automaton) -> None:
     assert model.score(pl.Series(["emma"], dtype=pl.Categorical)).to_list() == expected[:1]
     assert model.score(pa.array(["emma"]).dictionary_encode()).to_pylist() == expected[:1]
     assert model.score(()) == []
-    with pytest.raises(TypeError, match="a polars Series or an Arrow array"):
-        model.score(3)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        3,
+        ["emma", None],
+        ["emma", 3],
+        pl.Series([True]),
+        pl.Series([3]),
+        pl.Series([["emma"]]),
+        pl.Series([object()], dtype=pl.Object),
+        pl.DataFrame({"name": ["emma"]}),
+        pa.array([3]),
+        pa.array([["emma"]]),
+        pa.array([b"emma"]),
+    ],
+)
+def test_what_is_no_text_has_no_score(model: Automaton, given: Any) -> None:  # noqa: ANN401 - of any type
+    with pytest.raises(TypeError, match=r"names.* text"):
+        model.score(given)
 
 
 def test_samples_in_three_kinds(model: Automaton) -> None:

@@ -85,14 +85,16 @@ def test_paths_that_no_terminal_can_show() -> None:
     for folder in ("a" * 300, "nö"):
         command, environment = [*NAMEGEN, "verify", folder], {**os.environ, "PYTHONIOENCODING": "ascii"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (1, "")
-        assert "there is no such folder" in done.stdout
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "there is no such folder" in done.stderr
     assert "there is no such folder" in verify("a\0b")[0]
 
 
 def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "no\nsuch folder"]) == 1
-    assert capsys.readouterr().out.startswith("no\\nsuch folder: there is no such folder")
+    """Bad usage, and not a fault that was found."""
+    assert main(["verify", "no\nsuch folder"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.startswith("namegen: error: no\\nsuch folder: there is no such folder")) == ("", True)
 
 
 def test_a_reader_that_has_enough(tmp_path: Path, whole: Path) -> None:

@@ -45,7 +45,7 @@ def test_log_likelihood_of_the_counts() -> None:
 def test_the_losses_of_gradient_descent() -> None:
     """One hundred steps over the counts have the losses of one hundred steps over the 228,146 pairs."""
     losses: dict[int, float] = {}
-    neural_bigram.fit(notebook_counts(), on_step=losses.__setitem__)
+    neural_bigram.fit(notebook_counts(), on_step=lambda step, loss, _: losses.__setitem__(step, loss))
     assert list(losses) == list(range(1, 101))
     for step, loss in LOSSES.items():
         assert losses[step] == pytest.approx(loss, abs=1e-5)

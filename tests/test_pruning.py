@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from namegen.manifests import Writing
 from namegen.model_folder import ModelManifest
 from namegen.pruning import Pruned, prune
 from namegen.remote import EXTRAS, RemotePath
+from namegen.report_folder import place_of
 from namegen.storage import location
 
 
@@ -197,6 +199,25 @@ def test_in_a_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify(output) == []
     prune(output, 0, remove=True)
     assert list(output.files_below()) == []
+
+
+def test_a_reader_that_has_enough(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was begun is done all the same, pages included; that nobody could be told is all that failed."""
+    pages = [on_disk(place_of(night(output, seed))) for seed in (1, 2)]
+    for page in pages:
+        page.mkdir(parents=True)
+        (page / "report.html").touch()
+
+    def full(line: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", line)
+
+    monkeypatch.setattr("namegen.commands.prune.click.echo", full)
+    assert main(["prune", str(output), "--keep", "3", "--yes"]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert not any(path.exists() for path in (night(output, 1), night(output, 2), *pages))
+    assert night(output, 3).exists()
 
 
 def test_the_command(output: Path, capsys: pytest.CaptureFixture[str]) -> None:

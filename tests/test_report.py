@@ -12,7 +12,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.patches import Rectangle
 from prefect.artifacts import Artifact
 
 import tiny
@@ -20,7 +22,7 @@ from conftest import on_disk
 from namegen import pictures
 from namegen.__main__ import main
 from namegen.pruning import prune
-from namegen.report import growth, write_report
+from namegen.report import _escaped, growth, write_report
 from namegen.report_folder import PAGE, PICTURES, place_of
 from telling import Made
 
@@ -74,7 +76,7 @@ def test_the_pictures_hold_the_figures(made: Made, pages: dict[str, Path]) -> No
     for nll, error in evaluation.select("nll", "standard_error").rows():
         assert f"<td>{nll:.4f} ± {error:.4f}</td>" in page
     for names in made.model.table("quality")["examples"]:
-        assert " ".join(names) in page
+        assert " ".join(f"<bdi>{name}</bdi>" for name in names) in page  # each in its own direction
     rows = pl.read_parquet(on_disk(made.names) / "part-000000.parquet")
     page = (pages["names"] / PAGE).read_text()
     for name, log_prob in (
@@ -130,6 +132,21 @@ def test_any_alphabet(symbols: int) -> None:
     for drawing in [svg, *drawings]:
         ET.fromstring(drawing)  # noqa: S314 - our own
         assert len(drawing) < 1.2e6
+
+
+def test_names_that_look_like_markup() -> None:
+    """They are shown as they stand, in Markdown as in HTML."""
+    escaped = _escaped("<script>*a*_b_`c`[d](e)|#f~g&amp;\\")
+    assert escaped == "\\<script\\>\\*a\\*\\_b\\_\\`c\\`\\[d\\](e)\\|\\#f\\~g\\&amp;\\\\"
+
+
+def test_lengths_that_no_name_has() -> None:
+    """They have their place on the axis."""
+    axes = Figure().add_subplot()
+    pictures._shares(axes, "length", pl.Series([1, 1, 10]), pl.Series([1, 10]))
+    bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
+    assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx([0.79, 9.79, 1.21, 10.21])
+    assert [bar.get_height() for bar in bars] == pytest.approx([2 / 3, 1 / 3, 1 / 2, 1 / 2])
 
 
 def test_published_figures() -> None:

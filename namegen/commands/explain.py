@@ -6,7 +6,7 @@ import math
 
 import click
 
-from namegen.commands import MODEL, MODEL_TEXT, show_table
+from namegen.commands import MODEL, MODEL_TEXT, QUIET_ANYWAY, show_table
 from namegen.inspection import find_model
 from namegen.vocabulary import MAX_LENGTH
 
@@ -25,6 +25,7 @@ followed (next) and its probability (p), and what else may have followed. "." is
 )
 @MODEL
 @click.argument("name")
+@QUIET_ANYWAY
 @click.option(
     "--alternatives", type=click.IntRange(0, 255), default=5, show_default=True, help="How many others are named."
 )
@@ -40,7 +41,7 @@ def command(model: str, name: str, alternatives: int) -> None:
             row["known"],
             row["symbol"],
             f"{row['probability']:.4g}",
-            " ".join(f"{other['symbol']} {other['probability']:.2g}" for other in row["alternatives"]),
+            " ".join(f"{other['symbol']}={other['probability']:.2g}" for other in row["alternatives"]),
         ]
         for row in steps.iter_rows(named=True)
     ]

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from namegen.commands import plain, show_table
+from namegen.commands import PLACE, QUIET_ANYWAY, plain, show_table
 from namegen.inspection import inspect
 
 
 @click.command(short_help="What a model or a data set is.")
-@click.argument("path")
+@click.argument("path", type=PLACE)
+@QUIET_ANYWAY
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(path: str, as_json: bool) -> None:  # noqa: FBT001
     """Says what lies at PATH, a model, an automaton.safetensors or a data set, and where it came from; or at a URL.

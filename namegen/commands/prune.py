@@ -6,12 +6,12 @@ import sys
 
 import click
 
-from namegen.commands import QUIET, say
+from namegen.commands import PLACE, QUIET, say
 from namegen.errors import OutputError, printable
 
 
 @click.command(short_help="Remove old data sets and models.")
-@click.argument("folder")
+@click.argument("folder", type=PLACE)
 @click.option("--keep", type=int, required=True, metavar="N", help="How many data sets stay, the newest.")
 @click.option("--yes", is_flag=True, help="Remove them, not only list them.")
 @QUIET
@@ -27,8 +27,17 @@ def command(folder: str, keep: int, yes: bool, quiet: bool) -> int:  # noqa: FBT
     from namegen.output_folder import size
     from namegen.pruning import prune
 
-    log = say(quiet)
-    pruned = prune(folder, keep, remove=yes, log=lambda line: click.echo(printable(line)))
+    log, broken = say(quiet), []
+
+    def removed(line: str) -> None:
+        try:
+            click.echo(printable(line))
+        except OSError as error:  # whoever read has enough, which is no reason to stop in the middle
+            broken.append(error)
+
+    pruned = prune(folder, keep, remove=yes, log=removed)
+    if broken:
+        raise broken[0]
     for found in [] if yes else pruned.removed:
         click.echo(printable(f"would remove {found}"))
     for found, why in pruned.failed:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import click
 
+from namegen.commands import PLACE, QUIET_ANYWAY
+
 
 @click.command(short_help="A page with pictures of a model or a data set.")
-@click.argument("path")
-@click.option("--to", metavar="FOLDER", help="Where to write.  [default: under reports in the same output folder]")
+@click.argument("path", type=PLACE)
+@QUIET_ANYWAY
+@click.option(
+    "--to", type=PLACE, metavar="FOLDER", help="Where to write.  [default: under reports in the same output folder]"
+)
 def command(path: str, to: str | None) -> None:
     """Writes report.html on what lies at PATH, a model's folder or a data set's, and its pictures beside it.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from namegen.commands import MODEL, MODEL_TEXT, binary_stdout, show_table
+from namegen.commands import MODEL, MODEL_TEXT, QUIET_ANYWAY, binary_stdout, format_of, show_table
 from namegen.inspection import find_model
 
 if TYPE_CHECKING:
@@ -41,11 +41,10 @@ The columns are index, name and log_prob, in nats. "arrow" is Arrow's stream for
     type=click.Choice(FORMATS),
     help="What is written.  [default: table on a terminal, else csv]",
 )
+@QUIET_ANYWAY
 def command(model: str, count: int, seed: int, first: int, form: str | None) -> None:
     """Loads the model, and writes batch by batch."""
-    form = form or ("table" if sys.stdout.isatty() else "csv")
-    if form in {"parquet", "arrow"}:
-        binary_stdout()  # before the work
+    form = format_of(form, count)  # before the work
     from namegen.automaton import load
     from namegen.reference_sampler import ReferenceSampler
     from namegen.sampling import BATCH, SCHEMA, batches_of, sampler_of

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
-from namegen.commands import MODEL, MODEL_TEXT, binary_stdout
+from namegen.commands import MODEL, MODEL_TEXT, PLACE, QUIET_ANYWAY, format_of
 from namegen.commands.sample import FORMATS, write
 from namegen.errors import CorpusError
 from namegen.inspection import find_model
+from namegen.scoring import is_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +29,8 @@ BATCH = 2**18  # names
 
 {MODEL_TEXT}
 
-FILE is text in UTF-8 with one name a line, or Parquet (*.parquet) with the names in a column; without it, stdin is
-read as text. Names are taken as they stand. There is a row for each line, in order, also for an empty one.
+FILE is text in UTF-8 with one name a line, or Parquet with the names in a column; without it, or where it is -, stdin
+is read. Names are taken as they stand. There is a row for each line, in order, also for an empty one.
 
 \b
   echo emma | namegen score outputs
@@ -36,7 +39,7 @@ read as text. Names are taken as they stand. There is a row for each line, in or
 The columns are name and log_prob. In JSON lines, which have no infinity, -inf is null.""",
 )
 @MODEL
-@click.argument("file", required=False)
+@click.argument("file", required=False, type=PLACE)
 @click.option("--column", default="name", show_default=True, help="Of a Parquet file.")
 @click.option(
     "--format",
@@ -44,17 +47,17 @@ The columns are name and log_prob. In JSON lines, which have no infinity, -inf i
     type=click.Choice([form for form in FORMATS if form != "names"]),
     help="What is written.  [default: table on a terminal, else csv]",
 )
+@QUIET_ANYWAY
 def command(model: str, file: str | None, column: str, form: str | None) -> None:
     """Reads all names, and writes their scores batch by batch."""
-    form = form or ("table" if sys.stdout.isatty() else "csv")
-    if form in {"parquet", "arrow"}:
-        binary_stdout()  # before the work
+    format_of(form, 0)  # before the work
     import pyarrow as pa
 
     from namegen.automaton import load
 
     automaton = load(find_model(model))
-    names = _of_parquet(file, column) if file and file.endswith(".parquet") else _of_text(file)
+    names = _names_in(file, column)
+    form = format_of(form, len(names))
     schema = pa.schema([("name", pa.string()), ("log_prob", pa.float64())])
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -65,40 +68,54 @@ def command(model: str, file: str | None, column: str, form: str | None) -> None
     write(batches(), schema, form)
 
 
-def _of_text(file: str | None) -> pa.Array:
+def _names_in(file: str | None, column: str) -> pa.Array:
+    """The names of a file, or of stdin; Parquet is known by its first bytes."""
+    where = "stdin" if file in {None, "-"} else str(file)
+    if sys.stdin is None and where == "stdin":
+        raise CorpusError("is closed", where, "Name a file")
+    with ExitStack() as stack:
+        try:
+            opened: IO[bytes] = sys.stdin.buffer if where == "stdin" else stack.enter_context(Path(where).open("rb"))
+            source = opened if opened.seekable() else BytesIO(opened.read())
+            start = source.tell()
+            magic = source.read(4)
+            source.seek(start)
+            if magic != b"PAR1":
+                return _of_text(source.read(), where)
+        except (OSError, ValueError) as error:  # ValueError: a null character in the path
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise CorpusError(f"cannot be read ({reason})", where, "Name a text file with one name a line") from None
+        return _of_parquet(source, where, column)
+
+
+def _of_text(data: bytes, where: str) -> pa.Array:
     from namegen.sampling import arrow_strings
 
-    where = file or "stdin"
-    try:
-        data = Path(file).read_bytes() if file else sys.stdin.buffer.read()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CorpusError(f"cannot be read ({reason})", where, "Name a text file with one name a line") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        remedy = "Save it as UTF-8; a Parquet file's name ends with .parquet"
-        raise CorpusError("is not UTF-8", f"{where}, line {line}", remedy) from None
+        raise CorpusError("is not UTF-8", f"{where}, line {line}", "Save it as UTF-8, or as Parquet") from None
     lines = text.removesuffix("\n").split("\n") if text else []
     return arrow_strings([line.removesuffix("\r") for line in lines])
 
 
-def _of_parquet(file: str, column: str) -> pa.Array:
+def _of_parquet(source: IO[bytes], where: str, column: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with Path(file).open("rb") as opened:
-            parquet = pq.ParquetFile(opened)
-            if column not in parquet.schema_arrow.names:
-                there = ", ".join(parquet.schema_arrow.names)
-                raise CorpusError(f"has no column {column!r}", file, f"Name one with --column: it has {there}")
-            found = parquet.read(columns=[column])[column]
-        kind = found.type.value_type if pa.types.is_dictionary(found.type) else found.type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
-            raise CorpusError(f"has {found.type} in the column {column!r}", file, "Name a column of text")
-        return pa.chunked_array(found.cast(pa.string())).combine_chunks()
-    except (OSError, ValueError, pa.ArrowException) as error:
+        parquet = pq.ParquetFile(source)
+        there = parquet.schema_arrow.names
+        if there.count(column) != 1:
+            what = f"has {there.count(column) or 'no'} columns {column!r}"
+            raise CorpusError(what, where, f"Name one with --column: it has {', '.join(there)}")
+        found = parquet.read(columns=[column])[column]
+        if not is_text(found.type):
+            raise CorpusError(f"has {found.type} in the column {column!r}", where, "Name a column of text")
+        names = pa.chunked_array(found.cast(pa.string())).combine_chunks()
+        names.validate(full=True)  # that it is UTF-8, too
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CorpusError(f"cannot be read ({reason})", file, "Name a Parquet file") from None
+        raise CorpusError(f"cannot be read ({reason})", where, "Name a Parquet file that is whole") from None
+    return names

@@ -6,6 +6,7 @@ shorter context. A shorter context is asked where the longer one failed, so it g
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,9 +47,11 @@ def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
     n1, n2, n3, n4 = (int((counts == times).sum()) for times in (1, 2, 3, 4))
     if not (n1 and n2 and n3 and n4):
         return FALLBACK
-    y = n1 / (n1 + 2 * n2)
-    found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
-    return found if all(0 <= d <= times for times, d in enumerate(found, 1)) else FALLBACK
+    y = Fraction(n1, n1 + 2 * n2)  # exact: one that is just 0 is no reason to fall back
+    first, second, third = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+    if not (0 <= first <= 1 and 0 <= second <= 2 and 0 <= third <= 3):
+        return FALLBACK
+    return float(first), float(second), float(third)
 
 
 def _interpolate(counts: NDArray[np.int64], shorter: NDArray[np.float64]) -> NDArray[np.float64]:

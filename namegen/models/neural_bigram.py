@@ -45,22 +45,29 @@ def fit(
     counts: NgramCounts,
     settings: Settings = NOTEBOOK,
     device: str = "cpu",
-    on_step: Callable[[int, float], None] = lambda step, loss: None,
+    on_step: Callable[[int, float, float | None], None] = lambda step, loss, dev_nll: None,
+    dev: NgramCounts | None = None,
 ) -> NDArray[np.float64]:
     """Trains on the bigram counts (order 2) and returns the softmax of W, float64[V, V].
 
     Args:
         device: a torch device that is there: "cpu", "cuda" or "mps".
-        on_step: called with each step, from 1, and the loss (nats, penalty included) before its update.
+        on_step: called with each step, from 1, and of before its update the loss (nats, penalty included) and the NLL
+            of `dev`.
+        dev: the bigram counts of held-out names; None where there are none.
     """
     import torch  # slow to import, and the settings are read without it
 
     dtype = torch.float32 if device == "mps" else torch.float64
-    pairs = torch.from_numpy(counts.lower(2).counts.astype(np.float64))  # counts[first, second]
-    weight = (pairs / pairs.sum()).to(device, dtype)
+
+    def shares(of: NgramCounts) -> torch.Tensor:
+        pairs = torch.from_numpy(of.lower(2).counts.astype(np.float64))  # counts[first, second]
+        return (pairs / pairs.sum()).to(device, dtype)
+
+    weight, dev_weight = shares(counts), shares(dev) if dev else None
     generator = torch.Generator().manual_seed(settings.seed)
     # drawn on the CPU in float32, whatever the device: the notebook's very values
-    W = torch.randn(pairs.shape, generator=generator).to(device, dtype).requires_grad_()
+    W = torch.randn(weight.shape, generator=generator).to(device, dtype).requires_grad_()
     losses = []
     for _ in range(settings.steps):
         log_probabilities = torch.log_softmax(W, dim=1)
@@ -68,7 +75,8 @@ def fit(
         (gradient,) = torch.autograd.grad(loss, W)
         with torch.no_grad():
             W -= settings.learning_rate * gradient
-        losses.append(loss.detach())
-    for step, loss in enumerate(losses, 1):  # read at the end: reading one waits for the device
-        on_step(step, loss.item())
+            dev_nll = None if dev_weight is None else -(dev_weight * log_probabilities).sum()
+        losses.append((loss.detach(), dev_nll))
+    for step, (loss, dev_nll) in enumerate(losses, 1):  # read at the end: reading one waits for the device
+        on_step(step, loss.item(), None if dev_nll is None else dev_nll.item())
     return torch.softmax(W.detach().to("cpu", torch.float64), dim=1).numpy()
