@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 import command_line
 from generate import generate
@@ -131,8 +131,8 @@ def server(
 
 @pytest.fixture(scope="session")
 def prefect_server(server: str) -> Iterator[None]:
-    """The same, for flows that run in this process."""
-    with temporary_settings({PREFECT_API_URL: server}):
+    """The same, for flows that run in this process, which do not wait for a heartbeat as they end."""
+    with temporary_settings({PREFECT_API_URL: server, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
         APILogWorker.instance().drain()
 

@@ -14,16 +14,13 @@ import pytest
 
 from conftest import NAMES, ROOT
 from namegen.checkpoint import Checkpoint
-from namegen.corpus import Corpus, split
+from namegen.corpus import Corpus
 from namegen.errors import ArtifactError
-from namegen.fitting import Fitted, fit_models
-from namegen.models.mlp import Settings
-from namegen.ngrams import count_ngrams
-from namegen.presets import Preset
+from namegen.fitting import Fitted
+from small_training import SMALL, fit
 
 STATE = {"passes": np.array(3), "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 CURVE = [(1, 2.5, 2.25), (2, 2.25, None), (3, 2.125, 2.0)]
-SMALL = Preset(4, 500, Settings(embedding=8, hidden=32, passes=6, batch=256))
 
 
 @pytest.fixture
@@ -79,13 +76,6 @@ def test_another_models_is_refused(checkpoint: Checkpoint) -> None:
         replace(checkpoint, identity="blend-5678").load()
 
 
-def fit(names: Corpus, checkpoint: Checkpoint | None, lines: list[str] | None = None) -> Fitted:
-    parts = split(names)
-    counts = count_ngrams(parts.train[:3000], names.vocabulary, SMALL.order)
-    log = lines.append if lines is not None else lambda line: None
-    return fit_models(counts, parts.dev[:300], "blend", SMALL, "cpu", checkpoint, log)
-
-
 def same(one: Fitted, other: Fitted) -> bool:
     tables = (
         one.tables[name].probabilities.tobytes() == other.tables[name].probabilities.tobytes() for name in one.tables
@@ -97,11 +87,11 @@ def same(one: Fitted, other: Fitted) -> bool:
 PROGRAM = """
 import sys, time
 from pathlib import Path
-sys.path[:0] = ["tests", "flows"]
+sys.path[:0] = ["tests"]
 from namegen.checkpoint import Checkpoint
 from namegen.corpus import read_corpus
 from namegen.models import mlp
-from test_checkpoint import fit
+from small_training import fit
 rate = mlp._rate
 mlp._rate = lambda step, steps: time.sleep(0.02) or rate(step, steps)
 fit(read_corpus(sys.argv[1]), Checkpoint(Path(sys.argv[2]), "blend-1234"))

@@ -1,0 +1,19 @@
+"""A training of a moment, also for a process of its own, which is to begin at once: pytest and Prefect are left out."""
+
+from __future__ import annotations
+
+from namegen.checkpoint import Checkpoint
+from namegen.corpus import Corpus, split
+from namegen.fitting import Fitted, fit_models
+from namegen.models.mlp import Settings
+from namegen.ngrams import count_ngrams
+from namegen.presets import Preset
+
+SMALL = Preset(4, 500, Settings(embedding=8, hidden=32, passes=6, batch=256))
+
+
+def fit(names: Corpus, checkpoint: Checkpoint | None, lines: list[str] | None = None) -> Fitted:
+    parts = split(names)
+    counts = count_ngrams(parts.train[:3000], names.vocabulary, SMALL.order)
+    log = lines.append if lines is not None else lambda line: None
+    return fit_models(counts, parts.dev[:300], "blend", SMALL, "cpu", checkpoint, log)
