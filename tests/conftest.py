@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 
 import command_line
 from generate import generate
+from namegen.__main__ import main
 from namegen.automaton import Automaton
 from namegen.corpus import Corpus, read_corpus
 from namegen.evaluation import nll
@@ -32,6 +33,7 @@ from telling import Made
 ROOT = Path(__file__).parents[1]
 NAMES = ROOT / "data" / "names.txt"
 COMMAND = [sys.executable, "flows/generate.py"]
+NAMEGEN = [sys.executable, "-m", "namegen"]
 KNESER_NEY = ["--model", "kneser-ney", "--no-report"]  # fitted in a fraction of a second
 
 # No test asserts a time. On a build server the examples are the same every time; elsewhere each run tries new ones.
@@ -82,6 +84,14 @@ def run(environment: dict[str, str], *arguments: object) -> subprocess.Completed
     """The real command."""
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def inside(capsysbinary: pytest.CaptureFixture[bytes], *arguments: object, code: int = 0) -> bytes:
+    """`namegen` in this process: its stdout, or what it says on stderr."""
+    assert main([*map(str, arguments)]) == code
+    said = capsysbinary.readouterr()
+    assert (said.out if code else said.err) == b""
+    return said.err if code else said.out
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 import tiny
-from conftest import ROOT
+from conftest import NAMEGEN, ROOT
 from namegen import verify
 from namegen.__main__ import main
-
-NAMEGEN = [sys.executable, "-m", "namegen"]
 
 
 @pytest.fixture(scope="module")
