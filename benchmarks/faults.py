@@ -36,8 +36,8 @@ import namegen
 from namegen.dataset import part_name
 
 NAMES = ROOT / "data" / "names.txt"
-WRITING = ["--model", "kneser-ney", "--count", "12000000"]
-JOB = ["--preset", "quick", "--states", "3000", "--count", "3500000"]
+WRITING = ["--no-report", "--model", "kneser-ney", "--count", "12000000"]
+JOB = ["--no-report", "--preset", "quick", "--states", "3000", "--count", "3500000"]
 NAMES_USED = 3000
 TMPFS_MB = 200
 
