@@ -7,6 +7,7 @@ from typing import Any
 
 from namegen import automaton as automata
 from namegen import dataset
+from namegen.automaton import Automaton
 from namegen.dataset import DatasetManifest, read_dataset_manifest
 from namegen.errors import ArtifactError, unreadable
 from namegen.model_folder import AUTOMATON, ModelFolder, ModelManifest, read_model_manifest
@@ -15,6 +16,18 @@ from namegen.remote import RemotePath
 from namegen.storage import Location, absolute, location, sizes
 
 REMEDY = "Name a model's folder, such as outputs/models/..., or a data set's"
+
+
+def load(path: str | Path | RemotePath) -> Automaton:
+    """Loads an automaton: from its file, its model's folder, a data set's, or an output folder with one model.
+
+    Args:
+        path: or a URL, which leads into an object store.
+
+    Raises:
+        ArtifactError: where there is none, or more than one, or its file is cut short, altered, or of a newer version.
+    """
+    return automata.load(find_model(path))
 
 
 def find_model(path: str | Path | RemotePath) -> Location:

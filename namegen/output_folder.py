@@ -64,7 +64,8 @@ def _check_store(folder: RemotePath) -> None:
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot be written ({error.strerror})", str(folder), ELSEWHERE) from error
+        remedy = "Check the credentials, its permissions and the network, or name another folder with --output"
+        raise OutputError(f"cannot be written ({error.strerror})", str(folder), remedy) from error
     if not is_kept:
         what = "is in a store that writes over an object which it was asked only to create, as locks need"
         raise OutputError(what, str(folder), ELSEWHERE)

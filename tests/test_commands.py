@@ -67,10 +67,13 @@ def test_score_of_a_pipe(output: Path, automaton: namegen.Automaton) -> None:
     """A row for each line, in order: odd ones, too, and the last one without an end."""
     lines = ["emma", "Zoë", "", "a\tb", "мария", "\x1b[31m", 'a"b,c', "x" * 80, " emma", "emma"]
     data = "\ufeff" + "\n".join(lines[:2]) + "\r\n" + "\n".join(lines[2:])
-    scored = pl.read_csv(run("score", output, stdin=data.encode())).with_columns(pl.col("name").fill_null(""))
+    scored = pl.read_csv(run("score", "--quiet", output, stdin=data.encode()))
+    scored = scored.with_columns(pl.col("name").fill_null(""))
     assert scored["name"].to_list() == lines
     assert scored["log_prob"].to_list() == automaton.score(lines)
     assert pl.read_csv(run("score", output)).is_empty()
+    done = subprocess.run([*NAMEGEN, "score", output], cwd=ROOT, input=b"emma\nEmma", capture_output=True, check=True)
+    assert done.stderr == b"1 of 2 names cannot be spelt by the model: -inf\n"
 
 
 def test_score_of_files(output: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -101,7 +104,9 @@ def test_explain(output: Path, automaton: namegen.Automaton, capsysbinary: pytes
     assert f"log-probability {automaton.score('mia'):.6f} nats" in lines[-1]
     lines = inside(capsysbinary, "explain", output, "m\x1b[31mé").decode().splitlines()
     assert "\\x1b" in lines[2]
-    assert lines[-1].startswith("log-probability -inf")
+    assert lines[-1] == "log-probability -inf: the model's names have no “\\x1b”"
+    lines = inside(capsysbinary, "explain", output, "").decode().splitlines()
+    assert lines[-1] == "log-probability -inf: “.” cannot follow here"
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "of another"])
@@ -183,6 +188,7 @@ def test_the_model_of_a_data_set(output: Path, tmp_path: Path, capsysbinary: pyt
         (["score", "OUTPUT", "MODEL/automaton.safetensors"], "is not UTF-8"),
         (["score", "OUTPUT", "MODEL/names.parquet", "--column", "nam\x1be"], "it has name, split"),
         (["score", "OUTPUT", "MODEL/bigrams.parquet", "--column", "count"], "has int64 in the column 'count'"),
+        (["score", "OUTPUT", "README.md", "--column", "name"], "README.md: has no columns"),
         (["score", "OUTPUT", "FAKE-cut"], "Name a Parquet file that is whole"),
         (["score", "OUTPUT", "FAKE-twice"], "has 2 columns 'name'"),
         (["score", "OUTPUT", "FAKE-latin"], "UTF8"),

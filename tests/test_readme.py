@@ -80,7 +80,7 @@ def test_the_commands_run(
         alone.parent.mkdir(parents=True)
         alone.symlink_to(folder, target_is_directory=True)
     (block,) = [block for block in blocks("sh") if block.startswith("namegen sample")]
-    Path("people.txt").write_text("emma\n")
+    Path("data").symlink_to(ROOT / "data", target_is_directory=True)
     (model,) = Path("outputs/models").iterdir()
     lines = block.replace("outputs/models/blend-...", str(model)).splitlines()
     assert {line.split()[1] for line in lines} == set(NAMES)

@@ -7,7 +7,7 @@ import math
 import click
 
 from namegen.commands import MODEL, MODEL_TEXT, QUIET_ANYWAY, show_table
-from namegen.inspection import find_model
+from namegen.errors import printable
 from namegen.vocabulary import MAX_LENGTH
 
 
@@ -31,9 +31,9 @@ followed (next) and its probability (p), and what else may have followed. "." is
 )
 def command(model: str, name: str, alternatives: int) -> None:
     """Loads the model, and prints a table and the sum."""
-    from namegen.automaton import load
+    from namegen.inspection import load
 
-    automaton = load(find_model(model))
+    automaton = load(model)
     steps = automaton.explain(name, alternatives)
     rows = [
         [
@@ -49,7 +49,10 @@ def command(model: str, name: str, alternatives: int) -> None:
     show_table(columns, rows)
     total = automaton.score(name)
     if math.isinf(total):
-        click.echo("\nlog-probability -inf: the last symbol cannot follow, or the model's names do not have it")
+        last = printable(steps["symbol"][-1])
+        known = steps["symbol"][-1] in automaton.vocabulary.symbols
+        why = f"“{last}” cannot follow here" if known else f"the model's names have no “{last}”"
+        click.echo(f"\nlog-probability -inf: {why}")
     else:
         symbols = min(len(name), MAX_LENGTH) + 1
         click.echo(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from namegen.commands import MODEL, MODEL_TEXT, QUIET_ANYWAY, binary_stdout, format_of, show_table
-from namegen.inspection import find_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,11 +44,11 @@ The columns are index, name and log_prob, in nats. "arrow" is Arrow's stream for
 def command(model: str, count: int, seed: int, first: int, form: str | None) -> None:
     """Loads the model, and writes batch by batch."""
     form = format_of(form, count)  # before the work
-    from namegen.automaton import load
+    from namegen.inspection import load
     from namegen.reference_sampler import ReferenceSampler
     from namegen.sampling import BATCH, SCHEMA, batches_of, sampler_of
 
-    automaton = load(find_model(model))
+    automaton = load(model)
     # the same names, and a few are drawn before the compiled code is loaded
     sampler = ReferenceSampler(automaton) if count <= FEW else sampler_of(automaton, "cpu")
     write(batches_of(sampler, seed, first, count, BATCH["cpu"]), SCHEMA, form)

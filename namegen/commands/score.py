@@ -11,10 +11,9 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from namegen.commands import MODEL, MODEL_TEXT, PLACE, QUIET_ANYWAY, format_of
+from namegen.commands import MODEL, MODEL_TEXT, PLACE, QUIET, format_of, say
 from namegen.commands.sample import FORMATS, write
 from namegen.errors import CorpusError
-from namegen.inspection import find_model
 from namegen.scoring import is_text
 
 if TYPE_CHECKING:
@@ -30,7 +29,8 @@ BATCH = 2**18  # names
 {MODEL_TEXT}
 
 FILE is text in UTF-8 with one name a line, or Parquet with the names in a column; without it, or where it is -, stdin
-is read. Names are taken as they stand. There is a row for each line, in order, also for an empty one.
+is read. Names are taken as they stand: case counts, and so does white space. There is a row for each line, in order,
+also for an empty one.
 
 \b
   echo emma | namegen score outputs
@@ -40,35 +40,43 @@ The columns are name and log_prob. In JSON lines, which have no infinity, -inf i
 )
 @MODEL
 @click.argument("file", required=False, type=PLACE)
-@click.option("--column", default="name", show_default=True, help="Of a Parquet file.")
+@click.option("--column", help="Of a Parquet file.  [default: name]")
 @click.option(
     "--format",
     "form",
     type=click.Choice([form for form in FORMATS if form != "names"]),
     help="What is written.  [default: table on a terminal, else csv]",
 )
-@QUIET_ANYWAY
-def command(model: str, file: str | None, column: str, form: str | None) -> None:
+@QUIET
+def command(model: str, file: str | None, column: str | None, form: str | None, quiet: bool) -> None:  # noqa: FBT001
     """Reads all names, and writes their scores batch by batch."""
     format_of(form, 0)  # before the work
+    import numpy as np
     import pyarrow as pa
 
-    from namegen.automaton import load
+    from namegen.inspection import load
 
-    automaton = load(find_model(model))
+    automaton = load(model)
     names = _names_in(file, column)
     form = format_of(form, len(names))
     schema = pa.schema([("name", pa.string()), ("log_prob", pa.float64())])
 
+    unspelt = 0
+
     def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal unspelt
         for start in range(0, len(names), BATCH):
             part = names.slice(start, BATCH)
-            yield pa.RecordBatch.from_arrays([part, automaton.score(part)], schema=schema)
+            scores = automaton.score(part)
+            unspelt += int(np.isneginf(scores.to_numpy(zero_copy_only=False)).sum())
+            yield pa.RecordBatch.from_arrays([part, scores], schema=schema)
 
     write(batches(), schema, form)
+    if unspelt:
+        say(quiet)(f"{unspelt:,} of {len(names):,} names cannot be spelt by the model: -inf")
 
 
-def _names_in(file: str | None, column: str) -> pa.Array:
+def _names_in(file: str | None, column: str | None) -> pa.Array:
     """The names of a file, or of stdin; Parquet is known by its first bytes."""
     where = "stdin" if file in {None, "-"} else str(file)
     if sys.stdin is None and where == "stdin":
@@ -80,12 +88,14 @@ def _names_in(file: str | None, column: str) -> pa.Array:
             start = source.tell()
             magic = source.read(4)
             source.seek(start)
-            if magic != b"PAR1":
+            if magic != b"PAR1" and column is None:
                 return _of_text(source.read(), where)
         except (OSError, ValueError) as error:  # ValueError: a null character in the path
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise CorpusError(f"cannot be read ({reason})", where, "Name a text file with one name a line") from None
-        return _of_parquet(source, where, column)
+        if magic != b"PAR1":
+            raise CorpusError("has no columns", where, "Name a Parquet file, or leave out --column")
+        return _of_parquet(source, where, column or "name")
 
 
 def _of_text(data: bytes, where: str) -> pa.Array:
