@@ -36,8 +36,8 @@ import namegen
 from namegen.dataset import part_name
 
 NAMES = ROOT / "data" / "names.txt"
-WRITING = ["--no-report", "--model", "kneser-ney", "--count", "12000000"]
-JOB = ["--no-report", "--preset", "quick", "--states", "3000", "--count", "3500000"]
+WRITING = ["--model", "kneser-ney", "--count", "12000000"]
+JOB = ["--preset", "quick", "--states", "3000", "--count", "3500000"]
 NAMES_USED = 3000
 TMPFS_MB = 200
 
@@ -54,6 +54,7 @@ class Jobs:
     def start(self, output: Path, *arguments: str, limit: int | None = None) -> subprocess.Popen[str]:
         """Starts a job; `limit` is the most bytes that a file may have."""
         command = [sys.executable, "flows/generate.py", "--names", str(self.names), "--output", str(output)]
+        command.append("--no-report")  # a page shows when what it is of was made
         limited = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)) if limit else None
         return subprocess.Popen(  # noqa: S603 - our own command
             [*command, *(arguments or JOB)],
