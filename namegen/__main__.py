@@ -83,7 +83,7 @@ def _said(error: BaseException) -> tuple[int, str]:
     if isinstance(error, NamegenError):
         return 2, str(error)
     if isinstance(error, OSError):
-        return 1, str(unreadable(error, "")) if error.filename else str(error)
+        return 1, str(unreadable(error, "", "cannot be read or written")) if error.filename else str(error)
     return 130, "interrupted"
 
 

@@ -55,11 +55,15 @@ class LeaseError(OutputError):
     """A folder in a store may be another job's by now. Nothing is wrong with the input: the job may be run again."""
 
 
-def unreadable(error: OSError, path: object) -> ArtifactError:
+def unreadable(error: OSError, path: object, what: str = "cannot be read") -> ArtifactError:
     """What a disk or a store said of a file or folder that it does not give, and what to look at."""
     where = str(error.filename or path)
-    remedy = "Check the credentials, its permissions and the network" if "://" in where else "Check its permissions"
-    return ArtifactError(f"cannot be read ({error.strerror or error})", where, remedy)
+    remedy = (
+        "Check the credentials, its permissions and the network"
+        if "://" in where
+        else "Check its permissions and the disk"
+    )
+    return ArtifactError(f"{what} ({error.strerror or error})", where, remedy)
 
 
 def printable(text: str) -> str:
