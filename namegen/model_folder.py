@@ -89,17 +89,25 @@ class ModelFolder:
         return automaton
 
     def table(self, name: str) -> pl.DataFrame:
-        """One of the Parquet files, such as "evaluation".
+        """One of `tables`."""
+        return self.tables(name)[name]
+
+    def tables(self, *names: str) -> dict[str, pl.DataFrame]:
+        """Parquet files by their names, such as "evaluation".
 
         Raises:
             ArtifactError: where the folder is unfinished, or the file is gone or not as it was.
         """
         import polars as pl  # not needed to look whether a model is there
 
-        manifest, file = read_model_manifest(self.path), f"{name}.parquet"
+        manifest = read_model_manifest(self.path)
         if not manifest:
             raise ArtifactError("is unfinished", str(self.path), "Run its job again")
-        return pl.read_parquet(read_checked(self.path / file, manifest.files[file], remedy_for(self.path)))
+        files, remedy = {name: f"{name}.parquet" for name in names}, remedy_for(self.path)
+        return {
+            name: pl.read_parquet(read_checked(self.path / file, manifest.files[file], remedy))
+            for name, file in files.items()
+        }
 
     def names(self, most: int | None = None) -> pa.StringArray:
         """The names that the model is of, held-out ones included, in the order of their file.

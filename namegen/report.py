@@ -99,7 +99,7 @@ def _write(content: _Content, folder: Location, stamp: str) -> Report:
 
 def _of_model(folder: Location, manifest: ModelManifest) -> _Content:
     model = ModelFolder(folder, manifest.configuration)
-    frames = {name: model.table(name) for name in ("bigrams", "training", "evaluation", "quality")}
+    frames = model.tables("bigrams", "training", "evaluation", "quality")
     names = model.names()
     facts = {
         "names": f"{len(names):,}",

@@ -167,12 +167,8 @@ def sha256_of(path: Location) -> str:
     Raises:
         ArtifactError: where the file cannot be read.
     """
-    try:
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # any readable will do
-    except OSError as error:
-        what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise ArtifactError(what, str(path), "Restore it, or remove its folder to have it made again") from error
+    with _read_from(path, "Restore it, or remove its folder to have it made again") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # any readable will do
 
 
 def read_checked(path: Location, sha256: str, remedy: str) -> bytes:
@@ -181,16 +177,23 @@ def read_checked(path: Location, sha256: str, remedy: str) -> bytes:
     Raises:
         ArtifactError: where they cannot be read, or are others.
     """
+    with _read_from(path, remedy) as file:
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ArtifactError("was altered: it does not fit its checksum", str(path), remedy)
+    return data
+
+
+@contextmanager
+def _read_from(path: Location, remedy: str) -> Iterator[BinaryIO]:
+    """The open file; an ArtifactError where it is missing, with the remedy, or cannot be read."""
     try:
         with open_regular(path) as file:
-            data = file.read()
+            yield file
     except FileNotFoundError as error:
         raise ArtifactError("is missing", str(path), remedy) from error
     except OSError as error:
         raise unreadable(error, path) from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise ArtifactError("was altered: it does not fit its checksum", str(path), remedy)
-    return data
 
 
 def _flush_folder(folder: Path) -> None:
