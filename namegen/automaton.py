@@ -150,9 +150,6 @@ class Automaton:
 
         What cannot be spelt ends with the first symbol of probability 0.
 
-        Raises:
-            SettingError: for a negative number of alternatives.
-
         Args:
             alternatives: how many of the likeliest other symbols are named at each step.
 
@@ -161,6 +158,9 @@ class Automaton:
             `known` (how much of it the state still knows: what the model backed off to), `symbol` ("." for the end),
             `probability`, `log_prob` (nats; their sum in order is the name's), and `alternatives`, a list of structs
             of `symbol` and `probability`.
+
+        Raises:
+            SettingError: for a negative number of alternatives.
 
         >>> automaton.explain("em").select("known", "symbol", pl.col("probability").round(4)).rows()
         [('.', 'e', 0.0478), ('e', 'm', 0.0377), ('m', '.', 0.0775)]

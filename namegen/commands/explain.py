@@ -49,10 +49,9 @@ def command(model: str, name: str, alternatives: int) -> None:
     show_table(columns, rows)
     total = automaton.score(name)
     if math.isinf(total):
-        last = printable(steps["symbol"][-1])
-        known = steps["symbol"][-1] in automaton.vocabulary.symbols
-        why = f"“{last}” cannot follow here" if known else f"the model's names have no “{last}”"
-        click.echo(f"\nlog-probability -inf: {why}")
+        last = steps["symbol"][-1]
+        why = "“{}” cannot follow here" if last in automaton.vocabulary.symbols else "the model's names have no “{}”"
+        click.echo(f"\nlog-probability -inf: {why.format(printable(last))}")
     else:
         symbols = min(len(name), MAX_LENGTH) + 1
         click.echo(
