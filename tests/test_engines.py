@@ -1,4 +1,7 @@
-"""Parts that are made on the workers of real Dask and Ray clusters, some of which are killed; with those clusters."""
+"""Parts that are made on the workers of real Dask and Ray clusters, some of which are killed; with those clusters.
+
+One file, as the ranges, the addresses and the clusters are looked at with the same small jobs.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The flow in this process, through Prefect's test harness, and what people do with what it leaves.
+"""The flow in this process, on a real Prefect server, and what people do with what it leaves.
 
-One run, `made`, serves them all.
+One run, `made`, serves them all, which is why they stand in one file.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from conftest import on_disk
 from namegen import pictures
 from namegen.__main__ import main
 from namegen.pruning import prune
-from namegen.report import _escaped, growth, write_report
+from namegen.report import Section, _Content, _escaped, _write, growth, write_report
 from namegen.report_folder import PAGE, PICTURES, place_of
 from telling import Made
 
@@ -134,8 +134,11 @@ def test_any_alphabet(symbols: int) -> None:
         assert len(drawing) < 1.2e6
 
 
-def test_names_that_look_like_markup() -> None:
+def test_names_that_look_like_markup(tmp_path: Path) -> None:
     """They are shown as they stand, in Markdown as in HTML."""
+    page, text = _write(_Content("<b>", {}, [Section("*i*", "<u>")]), tmp_path, "")
+    assert text.startswith("# \\<b\\>\n\n**\\*i\\*.** \\<u\\>")
+    assert "<h1>&lt;b&gt;</h1>" in on_disk(page).read_text()
     escaped = _escaped("<script>*a*_b_`c`[d](e)|#f~g&amp;\\")
     assert escaped == "\\<script\\>\\*a\\*\\_b\\_\\`c\\`\\[d\\](e)\\|\\#f\\~g\\&amp;\\\\"
 
