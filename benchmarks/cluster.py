@@ -36,8 +36,8 @@ from engines import Engine, _cluster
 from namegen.errors import SettingError
 from spread import look_on_worker, spread
 from prefect import flow
-from namegen.ranges import Job
-from namegen.manifests import versions
+from namegen.outputs.ranges import Job
+from namegen.outputs.manifests import versions
 
 @flow(validate_parameters=False)
 def look(job, number):

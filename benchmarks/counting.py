@@ -16,10 +16,10 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from namegen.corpus import corpus_of, read_corpus
+from namegen.corpus.corpus import corpus_of, read_corpus
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models import bigram
-from namegen.ngrams import count_ngrams
-from namegen.quantisation import quantise
+from namegen.training.quantise import quantise
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
 

@@ -25,10 +25,10 @@ import pyarrow as pa
 from notebook import NAMES, seconds
 
 import namegen
-from namegen.corpus import read_corpus
-from namegen.dataset import PART_ROWS
-from namegen.dataset_writer import _write_part, write_dataset
-from namegen.sampling import arrow_strings, sample, with_novelty
+from namegen.corpus.corpus import read_corpus
+from namegen.outputs.dataset import PART_ROWS
+from namegen.outputs.writer import _write_part, write_dataset
+from namegen.sampling.stream import arrow_strings, sample, with_novelty
 
 IN_MEMORY = 8  # parts that pyarrow alone writes
 MOST_MEMORY = 1000  # MB, whatever the count: more is a failure

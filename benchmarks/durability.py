@@ -19,12 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from namegen import dataset_writer, verify
-from namegen.dataset import dataset_folder
-from namegen.dataset_writer import write_dataset
-from namegen.journal import Journal
-from namegen.model_folder import ModelFolder, read_model_manifest
-from namegen.part_check import Source
+from namegen import verify
+from namegen.outputs import writer as dataset_writer
+from namegen.outputs.dataset import dataset_folder
+from namegen.outputs.journal import Journal
+from namegen.outputs.model_folder import ModelFolder, read_model_manifest
+from namegen.outputs.part import Source
+from namegen.outputs.writer import write_dataset
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -21,16 +21,16 @@ import polars as pl
 import torch
 from notebook import NAMES, notebook_train, seconds, spread
 
-from namegen.automaton import Automaton
-from namegen.corpus import Corpus, Split, read_corpus, split
-from namegen.evaluation import evaluate
-from namegen.fitting import Fitted, fit_models
+from namegen.automaton.automaton import Automaton
+from namegen.corpus.corpus import Corpus, Split, read_corpus, split
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models import kneser_ney
-from namegen.ngrams import count_ngrams
-from namegen.presets import COUNTING, PRESETS
-from namegen.quantisation import quantise
-from namegen.sampling import sample_batches
-from namegen.tables import losses
+from namegen.report.text import losses
+from namegen.sampling.stream import sample_batches
+from namegen.training.evaluate import evaluate
+from namegen.training.fit import Fitted, fit_models
+from namegen.training.quantise import quantise
+from namegen.training.recipe import COUNTING, PRESETS
 
 SAMPLED = 1_000_000  # names
 REPEATS = 5  # of the sampling

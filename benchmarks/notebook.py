@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812 - the notebook's name
 
-from namegen.corpus import read_corpus
+from namegen.corpus.corpus import read_corpus
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models import bigram, neural_bigram
-from namegen.ngrams import count_ngrams
-from namegen.quantisation import quantise
-from namegen.sampling import sample_batches
+from namegen.sampling.stream import sample_batches
+from namegen.training.quantise import quantise
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
 SAMPLED = 500_000  # names, by namegen

@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 from notebook import NAMES, seconds
 
 import namegen
-from namegen.corpus import read_corpus
-from namegen.dataset import PART_ROWS
-from namegen.dataset_writer import PARQUET
-from namegen.sampling import arrow_strings, sample, with_novelty
+from namegen.corpus.corpus import read_corpus
+from namegen.outputs.dataset import PART_ROWS
+from namegen.outputs.writer import PARQUET
+from namegen.sampling.stream import arrow_strings, sample, with_novelty
 
 
 def encoded(column: str, encoding: str | None = None) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from notebook import seconds
 
 PAGES = """
 import sys, time
-import polars, pyarrow, namegen.model_folder
+import polars, pyarrow, namegen.outputs.model_folder
 started = time.perf_counter()
-from namegen.report import write_report
+from namegen.report.pages import write_report
 for folder in sys.argv[2:]:
     write_report(folder, sys.argv[1])
 print(time.perf_counter() - started)

@@ -27,10 +27,10 @@ from notebook import NAMES, notebook_sample, seconds
 from torch import Tensor, nn
 
 import namegen
-from namegen.corpus import Corpus, read_corpus
+from namegen.corpus.corpus import Corpus, read_corpus
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models import bigram
-from namegen.ngrams import count_ngrams
-from namegen.sampling import sample_batches
+from namegen.sampling.stream import sample_batches
 
 BLOCK = 16  # symbols of a name, its end included
 WIDTH = 64

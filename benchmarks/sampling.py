@@ -24,13 +24,13 @@ import torch
 from notebook import notebook_sample, seconds
 
 import namegen
-from namegen.automaton import Automaton
-from namegen.corpus import read_corpus
+from namegen.automaton.automaton import Automaton
+from namegen.corpus.corpus import read_corpus
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models import bigram
-from namegen.ngrams import count_ngrams
-from namegen.quantisation import quantise
-from namegen.sampling import BATCH, sample_batches
-from namegen.torch_sampler import TorchSampler
+from namegen.sampling.stream import BATCH, sample_batches
+from namegen.sampling.torch_sampler import TorchSampler
+from namegen.training.quantise import quantise
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
 BY_NOTEBOOK, BY_TORCH, BY_KERNEL = 2_000, 2**18, 2**21  # names a core

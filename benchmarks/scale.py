@@ -19,15 +19,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from namegen import dataset, making, verify
-from namegen.corpus import read_corpus, split
-from namegen.dataset import dataset_folder
-from namegen.dataset_writer import write_dataset
-from namegen.fitting import fit_models
-from namegen.model_folder import ModelFolder, model_folder, read_model_manifest
-from namegen.ngrams import count_ngrams
-from namegen.part_check import Source
-from namegen.presets import COUNTING, configuration_of
+from namegen import pipeline as making
+from namegen import verify
+from namegen.corpus.corpus import read_corpus, split
+from namegen.corpus.ngrams import count_ngrams
+from namegen.outputs import dataset
+from namegen.outputs.dataset import dataset_folder
+from namegen.outputs.model_folder import ModelFolder, model_folder, read_model_manifest
+from namegen.outputs.part import Source
+from namegen.outputs.writer import write_dataset
+from namegen.training.fit import fit_models
+from namegen.training.recipe import COUNTING, configuration_of
 
 ROOT = Path(__file__).parents[1]
 ROWS = 10  # a part, in place of 2^20

@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from engines import check_engine
-from namegen.automaton import Automaton
-from namegen.corpus import read_corpus, split
-from namegen.dataset import check_stream, dataset_folder
+from namegen.automaton.automaton import Automaton
+from namegen.corpus.corpus import read_corpus, split
 from namegen.device import resolve_device
 from namegen.errors import NamegenError, printable
-from namegen.storage import location
+from namegen.outputs.dataset import check_stream, dataset_folder
+from namegen.storage.files import location
 from parameters import PARAMETERS, check_output, chosen_preset, find_model
 from temporary_server import TemporaryServer
 

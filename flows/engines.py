@@ -16,16 +16,16 @@ from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from namegen import dataset
-from namegen.dataset import rows_of
-from namegen.dataset_writer import Survey, Written, make_parts, seal, survey
 from namegen.errors import SettingError
-from namegen.journal import Part
-from namegen.locking import alone_in
-from namegen.manifests import versions
-from namegen.part_check import Source
-from namegen.ranges import Job, ranges, size_of_ranges
-from namegen.storage import Location, absolute, temporaries
+from namegen.outputs import dataset
+from namegen.outputs.dataset import rows_of
+from namegen.outputs.journal import Part
+from namegen.outputs.manifests import versions
+from namegen.outputs.part import Source
+from namegen.outputs.ranges import Job, ranges, size_of_ranges
+from namegen.outputs.writer import Survey, Written, make_parts, seal, survey
+from namegen.storage.files import Location, absolute, temporaries
+from namegen.storage.locks import alone_in
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -149,7 +149,7 @@ def _start_dask(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], obje
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.WARNING,
-            preload=["namegen.cpu_sampler", "prefect"],
+            preload=["namegen.sampling.cpu_sampler", "prefect"],
         )
         return DaskTaskRunner(address=cluster.scheduler_address), engine.workers, cluster.close
     try:
@@ -182,7 +182,10 @@ def _start_ray(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], objec
         raise SettingError(f"no ray cluster is at {engine.address} ({why})", remedy=remedy) from error
     ray.cloudpickle.register_pickle_by_value(spread)  # its workers do not have this file
     slots = int(ray.cluster_resources().get("CPU", 0))
-    for module in ("namegen.cpu_sampler", "prefect") * slots:  # its processes are new to each job, and import for long
+    for module in (
+        "namegen.sampling.cpu_sampler",
+        "prefect",
+    ) * slots:  # its processes are new to each job, and import for long
         ray.remote(importlib.import_module).remote(module)
     return RayTaskRunner(address=engine.address), slots, ray.shutdown
 

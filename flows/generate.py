@@ -35,21 +35,23 @@ from prefect.utilities.annotations import quote
 
 from engines import Engine, check_engine, start, write_dataset_on
 from mismatch import check_run
-from namegen import making, presets, tables
-from namegen.automaton import Automaton
-from namegen.checkpoint import Checkpoint
-from namegen.corpus import Corpus, Split, read_corpus, split
-from namegen.dataset import PART_ROWS, dataset_folder
-from namegen.dataset_writer import Written, write_dataset
+from namegen import pipeline as making
+from namegen.automaton.automaton import Automaton
+from namegen.corpus.corpus import Corpus, Split, read_corpus, split
+from namegen.corpus.ngrams import NgramCounts, count_ngrams
 from namegen.device import cores, memory_of, resolve_device, sampling_device
 from namegen.errors import DeviceError, LeaseError, NamegenError, printable
-from namegen.fitting import Fitted, fit_models
-from namegen.locking import alone_in
-from namegen.model_folder import ModelFolder
-from namegen.ngrams import NgramCounts, count_ngrams
-from namegen.part_check import Source
-from namegen.sampling import arrow_strings, sampler_of
-from namegen.storage import Location, location, make_folder
+from namegen.outputs.dataset import PART_ROWS, dataset_folder
+from namegen.outputs.model_folder import ModelFolder
+from namegen.outputs.part import Source
+from namegen.outputs.writer import Written, write_dataset
+from namegen.report import text as tables
+from namegen.sampling.stream import arrow_strings, sampler_of
+from namegen.storage.files import Location, location, make_folder
+from namegen.storage.locks import alone_in
+from namegen.training import recipe as presets
+from namegen.training.checkpoint import Checkpoint
+from namegen.training.fit import Fitted, fit_models
 from namegen.vocabulary import Vocabulary
 from parameters import (
     Address,

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from namegen import presets
-from namegen.corpus import Corpus
-from namegen.dataset import DatasetManifest, dataset_folder, read_dataset_manifest
-from namegen.expansion import check_order
-from namegen.model_folder import ModelFolder, model_folder
-from namegen.output_folder import check_room, check_writable
-from namegen.storage import location
+from namegen.corpus.corpus import Corpus
+from namegen.outputs.dataset import DatasetManifest, dataset_folder, read_dataset_manifest
+from namegen.outputs.model_folder import ModelFolder, model_folder
+from namegen.outputs.room import check_room, check_writable
+from namegen.storage.files import location
+from namegen.training import recipe as presets
+from namegen.training.compile import check_order
 
 F = TypeVar("F", bound=Callable[..., Any])
 

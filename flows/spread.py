@@ -19,7 +19,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from namegen.errors import NamegenError, OutputError
-from namegen.ranges import Job, look, make_range
+from namegen.outputs.ranges import Job, look, make_range
 
 AHEAD = 4  # ranges a worker that are submitted at once: an engine is not made to hold a million
 LINE_SECONDS = 10.0

@@ -11,12 +11,12 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from namegen import tables
-from namegen.dataset import read_dataset_manifest
-from namegen.dataset_writer import Written
-from namegen.model_folder import ModelFolder, read_model_manifest
-from namegen.report_folder import is_written
-from namegen.storage import Location
+from namegen.outputs.dataset import read_dataset_manifest
+from namegen.outputs.model_folder import ModelFolder, read_model_manifest
+from namegen.outputs.writer import Written
+from namegen.report import text as tables
+from namegen.report.folder import is_written
+from namegen.storage.files import Location
 from retries import RETRIES
 
 
@@ -75,7 +75,7 @@ def draw(made: Made) -> None:
     missing = [folder for folder, manifest in of if manifest and not is_written(folder, manifest)]
     if not missing:
         return
-    from namegen.report import write_report  # the drawing library is slow to import
+    from namegen.report.pages import write_report  # the drawing library is slow to import
 
     try:
         reports = [write_report(folder) for folder in missing]

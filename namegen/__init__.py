@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 from namegen.errors import NamegenError
 
 if TYPE_CHECKING:
-    from namegen.automaton import Automaton
-    from namegen.inspection import load
-    from namegen.verification import verify
+    from namegen.automaton.automaton import Automaton
+    from namegen.report.inspection import load
+    from namegen.upkeep.verify import verify
 
 __all__ = ["Automaton", "NamegenError", "load", "verify"]
 __version__ = "0.1.0"
 
 # imported when asked for: verifying needs less than drawing and scoring, and the command line at first none of it
-_HOMES = {"Automaton": "namegen.automaton", "load": "namegen.inspection", "verify": "namegen.verification"}
+_HOMES = {
+    "Automaton": "namegen.automaton.automaton",
+    "load": "namegen.report.inspection",
+    "verify": "namegen.upkeep.verify",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - as any module has it

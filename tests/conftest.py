@@ -17,15 +17,15 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 import command_line
 from generate import generate
 from namegen.__main__ import main
-from namegen.automaton import Automaton
-from namegen.corpus import Corpus, read_corpus
-from namegen.evaluation import nll
-from namegen.logarithm import ln
-from namegen.manifests import Manifest, read_manifest, write_manifest
+from namegen.automaton.automaton import Automaton
+from namegen.automaton.logarithm import ln
+from namegen.automaton.walk import walk
+from namegen.corpus.corpus import Corpus, read_corpus
 from namegen.models import bigram
-from namegen.quantisation import Contexts, quantise
-from namegen.scoring import walk
-from namegen.storage import Location
+from namegen.outputs.manifests import Manifest, read_manifest, write_manifest
+from namegen.storage.files import Location
+from namegen.training.evaluate import nll
+from namegen.training.quantise import Contexts, quantise
 from notebook_draws import notebook_counts
 from servers import prefect_server as start_server
 from telling import Made

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from namegen.ngrams import NgramCounts
+from namegen.corpus.ngrams import NgramCounts
 from namegen.vocabulary import Vocabulary
 
 SEED = 2147483647  # the notebook's

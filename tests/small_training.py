@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from namegen.checkpoint import Checkpoint
-from namegen.corpus import Corpus, split
-from namegen.fitting import Fitted, fit_models
+from namegen.corpus.corpus import Corpus, split
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models.mlp import Settings
-from namegen.ngrams import count_ngrams
-from namegen.presets import Preset
+from namegen.training.checkpoint import Checkpoint
+from namegen.training.fit import Fitted, fit_models
+from namegen.training.recipe import Preset
 
 SMALL = Preset(4, 500, Settings(embedding=8, hidden=32, passes=6, batch=256))
 

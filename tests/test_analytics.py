@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import ROOT, on_disk
-from namegen.corpus import Corpus, names_frame, split
-from namegen.dataset import dataset_folder, part_name
-from namegen.dataset_writer import write_dataset
-from namegen.model_folder import model_folder
+from namegen.corpus.corpus import Corpus, names_frame, split
+from namegen.corpus.ngrams import bigram_frame, count_ngrams
 from namegen.models import bigram, kneser_ney
-from namegen.ngrams import bigram_frame, count_ngrams
-from namegen.part_check import Source
-from namegen.presets import COUNTING, configuration_of
-from namegen.quantisation import quantise
-from namegen.sampling import arrow_strings
-from namegen.storage import make_folder, write_frame
+from namegen.outputs.dataset import dataset_folder, part_name
+from namegen.outputs.model_folder import model_folder
+from namegen.outputs.part import Source
+from namegen.outputs.writer import write_dataset
+from namegen.sampling.stream import arrow_strings
+from namegen.storage.files import make_folder, write_frame
+from namegen.training.quantise import quantise
+from namegen.training.recipe import COUNTING, configuration_of
 
 PAGE = (ROOT / "docs" / "analytics.md").read_text()
 ROWS = 20_000  # a seed

@@ -55,7 +55,7 @@ def test_namegen_knows_neither_flows_nor_prefect(path: Path) -> None:
 def test_a_model_knows_counts_only(path: Path) -> None:
     """No model imports another, nor what comes behind it."""
     ours = {name for name in imports(path) if name.startswith("namegen")}
-    assert ours <= {"namegen.ngrams", "namegen.ngrams.NgramCounts"}
+    assert ours <= {"namegen.corpus.ngrams", "namegen.corpus.ngrams.NgramCounts"}
 
 
 @pytest.mark.parametrize("name", sorted(AFTER_THE_TABLE))
@@ -73,7 +73,7 @@ def test_the_torch_sampler_knows_no_model() -> None:
 
 def test_the_data_set_knows_no_sampler() -> None:
     found = imports(PACKAGE / "dataset.py") | imports(PACKAGE / "dataset_writer.py")
-    assert not {"namegen.sampling", "namegen.torch_sampler", "namegen.automaton"} & found
+    assert not {"namegen.sampling.stream", "namegen.sampling.torch_sampler", "namegen.automaton.automaton"} & found
 
 
 def test_every_module_is_classified() -> None:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from namegen.alias_tables import build_alias_tables
-from namegen.automaton import TOTAL, Automaton, load
+from namegen.automaton.alias_tables import build_alias_tables
+from namegen.automaton.automaton import TOTAL, Automaton, load
+from namegen.corpus.ngrams import NgramCounts, count_ngrams
 from namegen.errors import ArtifactError, ModelError
 from namegen.models import bigram, kneser_ney, neural_bigram, uniform
-from namegen.ngrams import NgramCounts, count_ngrams
-from namegen.quantisation import quantise, round_to_weights
+from namegen.training.quantise import quantise, round_to_weights
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
 from strategies import tables

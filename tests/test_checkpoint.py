@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from conftest import NAMES, ROOT
-from namegen.checkpoint import Checkpoint
-from namegen.corpus import Corpus
+from namegen.corpus.corpus import Corpus
 from namegen.errors import ArtifactError
-from namegen.fitting import Fitted
+from namegen.training.checkpoint import Checkpoint
+from namegen.training.fit import Fitted
 from small_training import SMALL, fit
 
 STATE = {"passes": np.array(3), "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
@@ -88,8 +88,8 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = ["tests"]
-from namegen.checkpoint import Checkpoint
-from namegen.corpus import read_corpus
+from namegen.training.checkpoint import Checkpoint
+from namegen.corpus.corpus import read_corpus
 from namegen.models import mlp
 from small_training import fit
 rate = mlp._rate

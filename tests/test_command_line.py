@@ -100,7 +100,7 @@ def test_on_a_real_server(environment: dict[str, str], server: str, output: Path
     done = run(own, *KNESER_NEY, "--count", 6000, "--output", output, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     imported = set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE))
-    assert "namegen.cpu_kernel" in imported
+    assert "namegen.sampling.kernel" in imported
     assert "torch" not in imported
     newest = {"sort": "EXPECTED_START_TIME_DESC", "limit": 1}
     (flow_run,) = call(f"{server}/flow_runs/filter", newest)

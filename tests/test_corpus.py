@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from namegen.corpus import Corpus, corpus_of, read_corpus, split
+from namegen.corpus.corpus import Corpus, corpus_of, read_corpus, split
 from namegen.errors import CorpusError, SettingError
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names

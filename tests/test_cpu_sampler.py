@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from namegen import cpu_kernel
-from namegen.alias_tables import build_alias_tables
-from namegen.automaton import TOTAL, Automaton
-from namegen.cpu_sampler import CpuSampler
-from namegen.logarithm import CONSTANTS, ln
-from namegen.sampling import MAX_INDEX, MAX_SEED, sample_batches, sampler_of
-from namegen.torch_sampler import TorchSampler
+from namegen.automaton.alias_tables import build_alias_tables
+from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.automaton.logarithm import CONSTANTS, ln
+from namegen.sampling import kernel as cpu_kernel
+from namegen.sampling.cpu_sampler import CpuSampler
+from namegen.sampling.stream import MAX_INDEX, MAX_SEED, sample_batches, sampler_of
+from namegen.sampling.torch_sampler import TorchSampler
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 # Letters of one, two, three and four bytes in UTF-8
@@ -145,7 +145,7 @@ def test_no_torch_on_the_cpu() -> None:
     """A process that draws names in threads, the first thing it does, imports no torch."""
     program = (
         "import sys, numpy as np; from concurrent.futures import ThreadPoolExecutor;"
-        "from namegen.automaton import Automaton; from namegen.vocabulary import Vocabulary;"
+        "from namegen.automaton.automaton import Automaton; from namegen.vocabulary import Vocabulary;"
         "one = Automaton(Vocabulary('.a'), 2, np.array([[0, 2**32], [2**32, 0]]), np.ones((2, 2), np.int32));"
         "frames = list(ThreadPoolExecutor(4).map(lambda seed: one.sample(3, seed), range(8)));"
         "print(frames[7]['name'].to_list(), 'torch' in sys.modules)"
@@ -154,7 +154,7 @@ def test_no_torch_on_the_cpu() -> None:
 
 
 TWICE = """
-from namegen.compiled import compiled, i64
+from namegen.automaton.compiled import compiled, i64
 
 @compiled(i64)
 def twice(x):

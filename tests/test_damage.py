@@ -18,16 +18,17 @@ import pytest
 
 import tiny
 from conftest import on_disk, rewrite
-from namegen import dataset, verify
-from namegen.dataset import DatasetManifest, number_of
-from namegen.dataset_check import DatasetCheck
-from namegen.dataset_writer import PARQUET, write_dataset
+from namegen import verify
 from namegen.errors import ArtifactError
-from namegen.journal import Journal, Part
-from namegen.locking import alone_in
-from namegen.manifests import read_manifest
-from namegen.model_folder import ModelManifest
-from namegen.storage import sha256_of
+from namegen.outputs import dataset
+from namegen.outputs.dataset import DatasetManifest, number_of
+from namegen.outputs.journal import Journal, Part
+from namegen.outputs.manifests import read_manifest
+from namegen.outputs.model_folder import ModelManifest
+from namegen.outputs.writer import PARQUET, write_dataset
+from namegen.storage.files import sha256_of
+from namegen.storage.locks import alone_in
+from namegen.upkeep.dataset_check import DatasetCheck
 from tiny import PART, job, place, tree
 
 SEEDS = (1, 2)
@@ -148,7 +149,7 @@ def test_a_foreign_part_that_the_manifest_vouches_for(output: Path) -> None:
 
 def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the rows that are compared otherwise, only `deep` sees it."""
-    monkeypatch.setattr("namegen.part_check.SAMPLE", 10)
+    monkeypatch.setattr("namegen.outputs.part.SAMPLE", 10)
     before = tree(output)
     folder, part = names_of(output), "part-000001.parquet"
     table = pq.read_table(folder / part)
@@ -357,7 +358,7 @@ def test_a_count_is_not_taken_from_a_foreign_part(output: Path) -> None:
 
 def test_names_that_unpack_to_very_many(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small file of a column that repeats is not unpacked, where nothing vouches for it."""
-    monkeypatch.setattr("namegen.model_check.MOST_UNVOUCHED", 1000)
+    monkeypatch.setattr("namegen.upkeep.model_check.MOST_UNVOUCHED", 1000)
     before = tree(output)
     path = on_disk(place(output).path) / "names.parquet"
     pq.write_table(pa.table({"name": pa.array(["abc"] * 1001).dictionary_encode()}), path)

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from namegen import dataset
-from namegen.dataset import number_of, part_name
-from namegen.dataset_check import DatasetCheck
-from namegen.dataset_writer import Written, write_dataset
 from namegen.errors import ArtifactError
-from namegen.journal import Journal
+from namegen.outputs import dataset
+from namegen.outputs.dataset import number_of, part_name
+from namegen.outputs.journal import Journal
+from namegen.outputs.writer import Written, write_dataset
+from namegen.upkeep.dataset_check import DatasetCheck
 
 JOURNAL = "_journal-000000.jsonl"
 PART = 1000  # rows, in place of 2^20

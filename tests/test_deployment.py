@@ -25,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 import namegen
 from conftest import NAMES, ROOT
 from generate import generate
-from namegen.dataset import dataset_folder
+from namegen.outputs.dataset import dataset_folder
 from parameters import PARAMETERS
 from servers import (
     FINAL,

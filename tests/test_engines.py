@@ -32,17 +32,17 @@ import tiny
 from conftest import NAMES, on_disk
 from engines import Engine, check_engine
 from generate import generate
-from namegen import dataset
-from namegen.dataset import part_name
-from namegen.dataset_writer import write_dataset
 from namegen.errors import OutputError, SettingError
-from namegen.journal import Part
-from namegen.locking import alone_in
-from namegen.manifests import versions
-from namegen.part_check import Source
-from namegen.ranges import Job, look, make_range, ranges, size_of_ranges
-from namegen.remote import EXTRAS
-from namegen.storage import location, make_folder, sizes
+from namegen.outputs import dataset
+from namegen.outputs.dataset import part_name
+from namegen.outputs.journal import Part
+from namegen.outputs.manifests import versions
+from namegen.outputs.part import Source
+from namegen.outputs.ranges import Job, look, make_range, ranges, size_of_ranges
+from namegen.outputs.writer import write_dataset
+from namegen.storage.files import location, make_folder, sizes
+from namegen.storage.locks import alone_in
+from namegen.storage.object_store import EXTRAS
 from telling import Made
 
 PARTS = 4

@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 from hypothesis import given
 
-from namegen import tables
-from namegen.corpus import Corpus, Split, corpus_of, split
-from namegen.evaluation import SCHEMA, evaluate, nll
+from namegen.corpus.corpus import Corpus, Split, corpus_of, split
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models import bigram, neural_bigram, uniform
-from namegen.ngrams import count_ngrams
-from namegen.quantisation import quantise
+from namegen.report import text as tables
+from namegen.training.evaluate import SCHEMA, evaluate, nll
+from namegen.training.quantise import quantise
 from strategies import names as some_names
 
 

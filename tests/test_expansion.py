@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import table_nll
-from namegen import events
-from namegen.corpus import Corpus, split
+from namegen.automaton.walk import walk
+from namegen.corpus.corpus import Corpus, split
+from namegen.corpus.ngrams import NgramCounts, count_ngrams
 from namegen.errors import SettingError
-from namegen.evaluation import nll
-from namegen.events import exact_log_prob
-from namegen.expansion import expand, visits
 from namegen.models import kneser_ney
-from namegen.ngrams import NgramCounts, count_ngrams
-from namegen.quantisation import quantise
-from namegen.sampling import sample
-from namegen.scoring import walk
+from namegen.sampling.stream import sample
+from namegen.training import events
+from namegen.training.compile import expand, visits
+from namegen.training.evaluate import nll
+from namegen.training.events import exact_log_prob
+from namegen.training.quantise import quantise
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
 from test_automaton import check_invariants

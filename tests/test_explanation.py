@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namegen.automaton import TOTAL, Automaton
-from namegen.corpus import Corpus
+from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.corpus.corpus import Corpus
+from namegen.corpus.ngrams import count_ngrams
 from namegen.errors import SettingError
-from namegen.expansion import expand
 from namegen.models import kneser_ney
-from namegen.ngrams import count_ngrams
-from namegen.quantisation import quantise
+from namegen.training.compile import expand
+from namegen.training.quantise import quantise
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,10 @@ import namegen
 import progress
 from conftest import NAMES, on_disk
 from generate import generate
-from namegen.corpus import Corpus, read_corpus
-from namegen.dataset_writer import write_dataset
+from namegen.corpus.corpus import Corpus, read_corpus
+from namegen.corpus.ngrams import read_parquet
 from namegen.errors import ArtifactError, CorpusError
-from namegen.ngrams import read_parquet
+from namegen.outputs.writer import write_dataset
 from retries import may_pass
 from telling import Made
 

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 import tiny
-from namegen import dataset
-from namegen.automaton import Automaton, load
-from namegen.corpus import read_corpus
-from namegen.dataset import MANIFEST, DatasetManifest
+from namegen.automaton.automaton import Automaton, load
+from namegen.corpus.corpus import read_corpus
 from namegen.errors import ArtifactError, NamegenError
-from namegen.journal import Journal, Part
-from namegen.manifests import read_manifest
-from namegen.model_folder import ModelManifest
+from namegen.outputs import dataset
+from namegen.outputs.dataset import MANIFEST, DatasetManifest
+from namegen.outputs.journal import Journal, Part
+from namegen.outputs.manifests import read_manifest
+from namegen.outputs.model_folder import ModelManifest
 
 BATCH, BATCHES = 50, 20  # inputs an example of hypothesis, and examples a reader, times `--times`
 PIECES = [  # that mean something to one of the readers

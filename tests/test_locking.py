@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from namegen.lease import LOCK
-from namegen.locking import alone_in, is_at_work
+from namegen.storage.leases import LOCK
+from namegen.storage.locks import alone_in, is_at_work
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from namegen.locking import alone_in
+from namegen.storage.locks import alone_in
 with alone_in(Path(sys.argv[1])):
     print("in", flush=True)
     time.sleep(float(sys.argv[2]))

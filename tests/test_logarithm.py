@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namegen.logarithm import ln
+from namegen.automaton.logarithm import ln
 
 
 @given(st.floats(min_value=2.0**-1000, max_value=2.0**1000))

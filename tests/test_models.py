@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import table_nll
-from namegen.corpus import Corpus, split
-from namegen.evaluation import nll
-from namegen.events import events_of
+from namegen.corpus.corpus import Corpus, split
+from namegen.corpus.ngrams import NgramCounts, count_ngrams
 from namegen.models import bigram, blend, kneser_ney, mlp, neural_bigram
-from namegen.ngrams import NgramCounts, count_ngrams
-from namegen.quantisation import quantise
+from namegen.training.evaluate import nll
+from namegen.training.events import events_of
+from namegen.training.quantise import quantise
 from namegen.vocabulary import Vocabulary
 from notebook_draws import COUNTS, notebook_counts
 from strategies import names as some_names

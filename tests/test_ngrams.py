@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namegen.corpus import Corpus, corpus_of
+from namegen.corpus.corpus import Corpus, corpus_of
+from namegen.corpus.ngrams import NgramCounts, bigram_frame, count_ngrams, read_parquet
 from namegen.errors import ArtifactError, SettingError
 from namegen.models import bigram
-from namegen.ngrams import NgramCounts, bigram_frame, count_ngrams, read_parquet
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from namegen.corpus import Corpus, split
-from namegen.evaluation import evaluate
+from namegen.corpus.corpus import Corpus, split
+from namegen.corpus.ngrams import NgramCounts, count_ngrams
 from namegen.models import bigram, neural_bigram
-from namegen.ngrams import NgramCounts, count_ngrams
-from namegen.quantisation import quantise
+from namegen.training.evaluate import evaluate
+from namegen.training.quantise import quantise
 from notebook_draws import COUNTS, notebook_counts, notebook_names
 
 # as the notebook prints them; the 100th, which its page cuts off, as its loop computes it

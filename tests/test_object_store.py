@@ -27,17 +27,19 @@ import namegen
 import tiny
 from conftest import COMMAND, KNESER_NEY, ROOT, refusal, run
 from faulty_store import Faults, faulty
-from namegen import dataset, lease, remote
 from namegen.__main__ import main
-from namegen.dataset import dataset_folder, part_name, read_dataset_manifest
-from namegen.dataset_writer import Survey, seal, write_dataset
 from namegen.errors import ArtifactError, LeaseError, OutputError, SettingError
-from namegen.locking import alone_in, is_at_work
-from namegen.manifests import write_manifest
-from namegen.output_folder import check_writable
-from namegen.part_check import Source
-from namegen.remote import RemotePath
-from namegen.storage import location, sizes
+from namegen.outputs import dataset
+from namegen.outputs.dataset import dataset_folder, part_name, read_dataset_manifest
+from namegen.outputs.manifests import write_manifest
+from namegen.outputs.part import Source
+from namegen.outputs.room import check_writable
+from namegen.outputs.writer import Survey, seal, write_dataset
+from namegen.storage import leases as lease
+from namegen.storage import object_store as remote
+from namegen.storage.files import location, sizes
+from namegen.storage.locks import alone_in, is_at_work
+from namegen.storage.object_store import RemotePath
 from servers import call, wait_until
 
 SECRET = "not-for-anyone-s-eyes"  # noqa: S105 - of a server that takes any

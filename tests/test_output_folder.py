@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from namegen import output_folder
 from namegen.errors import OutputError
-from namegen.lease import LOCK
-from namegen.output_folder import check_room, check_writable, file_system_of, size
+from namegen.outputs import room as output_folder
+from namegen.outputs.room import check_room, check_writable, file_system_of, size
+from namegen.storage.leases import LOCK
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

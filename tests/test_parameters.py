@@ -16,8 +16,8 @@ from prefect.exceptions import ParameterTypeError
 import namegen
 from conftest import NAMES, on_disk
 from generate import generate
-from namegen.corpus import Corpus, read_corpus
-from namegen.presets import COUNTING
+from namegen.corpus.corpus import Corpus, read_corpus
+from namegen.training.recipe import COUNTING
 from parameters import PARAMETERS, chosen_preset, find_model
 from telling import Made
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from namegen.philox import philox4x32
+from namegen.sampling.philox import philox4x32
 
 # Random123's kat_vectors: counter, key, output of philox4x32 with 10 rounds
 VECTORS = [

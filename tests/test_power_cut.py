@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from namegen import dataset, verify
+from namegen import verify
 from namegen.errors import NamegenError
+from namegen.outputs import dataset
 from tiny import PART, job, tree
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks /proc for the names of open files")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from namegen.errors import SettingError
-from namegen.presets import COUNTING, PRESETS, choose
+from namegen.training.recipe import COUNTING, PRESETS, choose
 
 
 def test_each_preset_does_more_than_the_one_before() -> None:

@@ -10,17 +10,18 @@ import pytest
 
 import tiny
 from conftest import on_disk, rewrite
-from namegen import dataset, verify
+from namegen import verify
 from namegen.__main__ import main
-from namegen.dataset import DatasetManifest, dataset_folder
 from namegen.errors import ArtifactError, SettingError
-from namegen.locking import alone_in
-from namegen.manifests import Writing
-from namegen.model_folder import ModelManifest
-from namegen.pruning import Pruned, prune
-from namegen.remote import EXTRAS, RemotePath
-from namegen.report_folder import place_of
-from namegen.storage import location
+from namegen.outputs import dataset
+from namegen.outputs.dataset import DatasetManifest, dataset_folder
+from namegen.outputs.manifests import Writing
+from namegen.outputs.model_folder import ModelManifest
+from namegen.report.folder import place_of
+from namegen.storage.files import location
+from namegen.storage.locks import alone_in
+from namegen.storage.object_store import EXTRAS, RemotePath
+from namegen.upkeep.prune import Pruned, prune
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_what_a_job_is_at_work_in_stays(output: Path) -> None:
 
 def test_what_a_job_has_added_to_in_the_meantime_stays(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look and the removal."""
-    monkeypatch.setattr("namegen.pruning.is_at_work", lambda path: tiny.job(output, count=500, seed=1) and False)
+    monkeypatch.setattr("namegen.upkeep.prune.is_at_work", lambda path: tiny.job(output, count=500, seed=1) and False)
     assert "seed=1" not in names(prune(output, 3, remove=True))
     assert night(output, 1).is_dir()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from namegen import quality, tables
-from namegen.corpus import Corpus, corpus_of
+from namegen.corpus.corpus import Corpus, corpus_of
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models import kneser_ney
-from namegen.ngrams import count_ngrams
-from namegen.quantisation import quantise
+from namegen.report import text as tables
+from namegen.training import likeness as quality
+from namegen.training.quantise import quantise
 
 
 def test_figures_by_hand() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 import namegen
 from conftest import ROOT, on_disk
-from namegen import tables
 from namegen.__main__ import main
 from namegen.commands import NAMES
+from namegen.report import text as tables
 from telling import Made
 
 README = (ROOT / "README.md").read_text()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from conftest import KNESER_NEY, NAMES, refusal, rewrite
-from namegen.corpus import Corpus
-from namegen.dataset import DatasetManifest, dataset_folder
-from namegen.manifests import read_manifest
-from namegen.model_folder import ModelManifest, model_name
+from namegen.corpus.corpus import Corpus
+from namegen.outputs.dataset import DatasetManifest, dataset_folder
+from namegen.outputs.manifests import read_manifest
+from namegen.outputs.model_folder import ModelManifest, model_name
 from parameters import chosen_preset, find_model
 
 

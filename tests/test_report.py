@@ -19,11 +19,11 @@ from prefect.artifacts import Artifact
 
 import tiny
 from conftest import on_disk
-from namegen import pictures
 from namegen.__main__ import main
-from namegen.pruning import prune
-from namegen.report import Section, _Content, _escaped, _write, growth, write_report
-from namegen.report_folder import PAGE, PICTURES, place_of
+from namegen.report import pictures
+from namegen.report.folder import PAGE, PICTURES, place_of
+from namegen.report.pages import Section, _Content, _escaped, _write, growth, write_report
+from namegen.upkeep.prune import prune
 from telling import Made
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -11,12 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from namegen.automaton import TOTAL, Automaton
+from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.corpus.ngrams import count_ngrams
 from namegen.errors import SettingError
-from namegen.ngrams import count_ngrams
-from namegen.quantisation import quantise
-from namegen.reference_sampler import ReferenceSampler
-from namegen.sampling import MAX_INDEX, MAX_SEED, sample, sample_batches, with_novelty
+from namegen.sampling.reference import ReferenceSampler
+from namegen.sampling.stream import MAX_INDEX, MAX_SEED, sample, sample_batches, with_novelty
+from namegen.training.quantise import quantise
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
 from strategies import tables

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from namegen import manifests, storage
 from namegen.errors import ArtifactError, NamegenError, printable
-from namegen.manifests import Manifest, Writing, read_manifest, write_manifest
-from namegen.storage import make_folder, open_regular, sha256_of, write_atomically
+from namegen.outputs import manifests
+from namegen.outputs.manifests import Manifest, Writing, read_manifest, write_manifest
+from namegen.storage import files as storage
+from namegen.storage.files import make_folder, open_regular, sha256_of, write_atomically
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -8,18 +8,18 @@ from functools import cache
 from pathlib import Path
 
 from conftest import NAMES
-from namegen import making
-from namegen.corpus import Corpus, corpus_of, split
-from namegen.dataset import dataset_folder
-from namegen.dataset_writer import Written, write_dataset
-from namegen.fitting import fit_models
-from namegen.locking import alone_in
-from namegen.model_folder import ModelFolder, model_folder
+from namegen import pipeline as making
+from namegen.corpus.corpus import Corpus, corpus_of, split
+from namegen.corpus.ngrams import count_ngrams
 from namegen.models.mlp import Settings
-from namegen.ngrams import count_ngrams
-from namegen.part_check import Source
-from namegen.presets import Preset, configuration_of
-from namegen.storage import Location
+from namegen.outputs.dataset import dataset_folder
+from namegen.outputs.model_folder import ModelFolder, model_folder
+from namegen.outputs.part import Source
+from namegen.outputs.writer import Written, write_dataset
+from namegen.storage.files import Location
+from namegen.storage.locks import alone_in
+from namegen.training.fit import fit_models
+from namegen.training.recipe import Preset, configuration_of
 
 PART = 200  # rows, in place of 2^20
 PRESETS = {

@@ -31,7 +31,7 @@ followed (next) and its probability (p), and what else may have followed. "." is
 )
 def command(model: str, name: str, alternatives: int) -> None:
     """Loads the model, and prints a table and the sum."""
-    from namegen.inspection import load
+    from namegen.report.inspection import load
 
     automaton = load(model)
     steps = automaton.explain(name, alternatives)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from namegen.commands import PLACE, QUIET_ANYWAY, plain, show_table
-from namegen.inspection import inspect
+from namegen.report.inspection import inspect
 
 
 @click.command(short_help="What a model or a data set is.")

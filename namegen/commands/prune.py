@@ -24,8 +24,8 @@ def command(folder: str, keep: int, yes: bool, quiet: bool) -> int:  # noqa: FBT
     \b
     exit status: 0 done; 1 a folder could not be removed; 2 bad usage
     """
-    from namegen.output_folder import size
-    from namegen.pruning import prune
+    from namegen.outputs.room import size
+    from namegen.upkeep.prune import prune
 
     log, broken = say(quiet), []
 

@@ -18,6 +18,6 @@ def command(path: str, to: str | None) -> None:
 
     The page needs no network. Of a large data set it looks at the first 262,144 rows. The last line says where it is.
     """
-    from namegen.report import write_report
+    from namegen.report.pages import write_report
 
     click.echo(write_report(path, to).page)

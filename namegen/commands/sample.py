@@ -44,9 +44,9 @@ The columns are index, name and log_prob, in nats. "arrow" is Arrow's stream for
 def command(model: str, count: int, seed: int, first: int, form: str | None) -> None:
     """Loads the model, and writes batch by batch."""
     form = format_of(form, count)  # before the work
-    from namegen.inspection import load
-    from namegen.reference_sampler import ReferenceSampler
-    from namegen.sampling import BATCH, SCHEMA, batches_of, sampler_of
+    from namegen.report.inspection import load
+    from namegen.sampling.reference import ReferenceSampler
+    from namegen.sampling.stream import BATCH, SCHEMA, batches_of, sampler_of
 
     automaton = load(model)
     # the same names, and a few are drawn before the compiled code is loaded

@@ -11,10 +11,10 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from namegen.automaton.walk import is_text
 from namegen.commands import MODEL, MODEL_TEXT, PLACE, QUIET, format_of, say
 from namegen.commands.sample import FORMATS, write
 from namegen.errors import CorpusError
-from namegen.scoring import is_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ def command(model: str, file: str | None, column: str | None, form: str | None, 
     import numpy as np
     import pyarrow as pa
 
-    from namegen.inspection import load
+    from namegen.report.inspection import load
 
     automaton = load(model)
     names = _names_in(file, column)
@@ -99,7 +99,7 @@ def _names_in(file: str | None, column: str | None) -> pa.Array:
 
 
 def _of_text(data: bytes, where: str) -> pa.Array:
-    from namegen.sampling import arrow_strings
+    from namegen.sampling.stream import arrow_strings
 
     try:
         text = data.decode("utf-8-sig")

@@ -26,7 +26,7 @@ def command(folder: str, deep: bool, repair: bool, model: str | None, quiet: boo
     \b
     exit status: 0 nothing is wrong, or is any more; 1 something is; 2 there is nothing to look at, or bad usage
     """
-    from namegen.verification import look
+    from namegen.upkeep.verify import look
 
     problems = look(folder, deep, repair, model, say(quiet))
     for problem in problems:

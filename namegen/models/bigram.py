@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from namegen.ngrams import NgramCounts
+    from namegen.corpus.ngrams import NgramCounts
 
 SMOOTHING = 1  # "The more you add, the more uniform your distribution will be."
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from namegen.ngrams import NgramCounts
+    from namegen.corpus.ngrams import NgramCounts
 
 # Discounts of counts 1, 2, and 3 or more, for an order whose own are undefined: over a small alphabet nearly every
 # pair of letters occurs often, and the estimate needs those that occur 1 to 4 times. KenLM's --discount_fallback.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from namegen.ngrams import NgramCounts
+    from namegen.corpus.ngrams import NgramCounts
 
 State = Mapping[str, NDArray[Any]]  # where a training stands: `passes`, and the tensors of networks and optimiser
 

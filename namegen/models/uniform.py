@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from namegen.ngrams import NgramCounts
+    from namegen.corpus.ngrams import NgramCounts
 
 
 def fit(counts: NgramCounts) -> NDArray[np.float64]:

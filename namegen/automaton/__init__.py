@@ -1,0 +1,1 @@
+"""The automaton: a model in integers, and what is computed from it exactly."""

@@ -1,0 +1,1 @@
+"""Lists of names, how they are split, and their n-gram counts."""

@@ -1,0 +1,1 @@
+"""What lies in an output folder: its layout, the folders of models, the data sets, and how they are written."""

@@ -1,0 +1,114 @@
+"""The parts that a job has finished, before a manifest vouches for them: a line of JSON each.
+
+Lines may be cut off or of any kind: a part is kept only if its file is what a line says. So the lines themselves are
+not flushed to disk, where the parts are: a power cut costs at most some parts' time.
+
+There is a file for each 64 parts, called by the first of them, so that several processes can each have their own, and
+because an object store has no way to add to an object: there each line writes its file anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from namegen.storage.files import Location, open_regular
+from namegen.storage.object_store import RemotePath
+
+BLOCK = 64  # parts a file
+NAME = re.compile(r"_journal-[0-9]{6,15}\.jsonl")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Part(NamedTuple):
+    """A finished part: its number, its rows, and what its file has to be."""
+
+    number: int
+    rows: int
+    sha256: str
+    size: int  # bytes
+
+
+class Journal:
+    """The journal of the data set in a folder.
+
+    Args:
+        stream: what decides the rows; lines of another one are passed over.
+        first: the part with which the writer's own range begins.
+    """
+
+    def __init__(self, folder: Location, stream: dict[str, Any], first: int = 0) -> None:
+        self._folder, self._first = folder, first
+        self._stream = sha256(json.dumps(stream, sort_keys=True).encode()).hexdigest()[:16]
+        self._lock = Lock()
+        self._written: dict[str, bytes] = {}  # what the files in a store have
+
+    def read(self, names: Iterable[str]) -> dict[int, Part]:
+        """The parts by their numbers; of several lines for one part the last.
+
+        Args:
+            names: of the files in the folder.
+        """
+        parts: dict[int, Part] = {}
+        for name in sorted(filter(NAME.fullmatch, names)):
+            for line in _lines(self._folder / name):
+                with suppress(ValidationError):
+                    entry = _Entry.model_validate_json(line)
+                    if entry.stream == self._stream:
+                        parts[entry.number] = Part(entry.number, entry.rows, entry.sha256, entry.size)
+        return parts
+
+    def read_block(self) -> dict[int, Part]:
+        """The parts of the writer's own range, if it is of one file."""
+        return self.read([self.name_for(self._first)])
+
+    def name_for(self, number: int) -> str:
+        """In which file a part has its line."""
+        return f"_journal-{number - (number - self._first) % BLOCK:06d}.jsonl"
+
+    def add(self, part: Part) -> None:
+        """Adds a line, behind the end of whatever half a line was left there."""
+        line = f"\n{_Entry(stream=self._stream, **part._asdict()).model_dump_json()}\n".encode()
+        path = self._folder / self.name_for(part.number)
+        with self._lock:
+            if isinstance(path, RemotePath):
+                before = self._written.get(path.name)
+                self._written[path.name] = (b"".join(_lines(path)) if before is None else before) + line
+                path.write_bytes(self._written[path.name])
+                return
+            if path.is_symlink() or not path.is_file():
+                path.unlink(missing_ok=True)  # a link, say, to what is not ours to write to
+            with path.open("ab") as file:
+                file.write(line)
+
+
+def remove_journal(folder: Location, names: Iterable[str]) -> None:
+    """Removes it, if it is there."""
+    for name in filter(NAME.fullmatch, names):
+        (folder / name).unlink(missing_ok=True)
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    stream: str
+    number: int = Field(ge=0)
+    rows: int = Field(ge=1)
+    sha256: Sha256
+    size: int = Field(ge=0)
+
+
+def _lines(path: Location) -> Iterator[bytes]:
+    if isinstance(path, Path) and (path.is_symlink() or not path.is_file()):
+        return
+    with suppress(FileNotFoundError), open_regular(path) as file:
+        yield from iter(partial(file.readline, 4096), b"")  # none is longer, and memory is bounded

@@ -1,0 +1,116 @@
+"""Whether an output folder can take what a job is about to write: asked before anything is made."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from namegen.errors import OutputError
+from namegen.storage.files import Location, temporary_beside
+from namegen.storage.leases import term
+from namegen.storage.locks import alone_in
+from namegen.storage.object_store import RemotePath
+
+ELSEWHERE = "Name another folder with --output"
+# A rename that is a copy and a deletion shows readers a file in the middle, and may leave two. So do those of file
+# systems that stand before an object store.
+COPYING = re.compile(r"fuse\.(s3fs|yas3fs|goofys|geesefs|gcsfuse|blobfuse2?|rclone|mount-s3)|mountpoint-s3")
+
+
+def check_writable(folder: Location) -> None:
+    """Makes `folder` where it is missing, and tries in it what every write of a job does.
+
+    Raises:
+        OutputError: where a file cannot be written, or a rename does not replace one at once.
+    """
+    if isinstance(folder, RemotePath):
+        _check_store(folder)
+        return
+    try:
+        with alone_in(folder):  # whose beginning removes what a job that died here left
+            new, old = (temporary_beside(folder / "probe") for _ in range(2))
+            try:
+                new.write_bytes(b"new")
+                old.touch()
+                new.replace(old)
+                is_replaced = old.read_bytes() == b"new" and not new.exists()
+            finally:
+                new.unlink(missing_ok=True)
+                old.unlink(missing_ok=True)
+        file_system = file_system_of(folder)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OutputError(f"cannot be written ({reason})", str(folder), ELSEWHERE) from error
+    if not is_replaced or COPYING.fullmatch(file_system):
+        what = f"is on a file system where a rename is not atomic ({file_system or 'of an unknown type'})"
+        raise OutputError(what, str(folder), ELSEWHERE)
+
+
+def _check_store(folder: RemotePath) -> None:
+    """Creates an object twice, which has to fail: else two jobs could not be kept apart."""
+    term()  # is it one? Later would be too late
+    probe = folder / f".probe-{uuid.uuid4().hex}"
+    try:
+        probe.create(b"first")
+        try:
+            with suppress(FileExistsError):
+                probe.create(b"second")
+            is_kept = probe.read_bytes() == b"first"
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        remedy = "Check the credentials, its permissions and the network, or name another folder with --output"
+        raise OutputError(f"cannot be written ({error.strerror})", str(folder), remedy) from error
+    if not is_kept:
+        what = "is in a store that writes over an object which it was asked only to create, as locks need"
+        raise OutputError(what, str(folder), ELSEWHERE)
+
+
+def check_room(folder: Location, count: int, names: Sequence[str]) -> None:
+    """Looks whether the disk has room for a data set of `count` names, less what is there of it already.
+
+    Args:
+        folder: of the data set, there or not.
+        names: what the names will be like. With zstd a row takes less than eight bytes and its name.
+
+    Raises:
+        OutputError: where it has not.
+    """
+    if isinstance(folder, RemotePath):
+        return  # a store has no end
+    there = 0
+    for part in folder.glob("part-*.parquet"):
+        with suppress(FileNotFoundError):  # another job may be removing it
+            there += part.lstat().st_size
+    needed = count * (8 + sum(len(name.encode()) for name in names) / len(names)) - there
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        what = f"has {size(free)} of room left, and {count:,} names need some {size(needed)}"
+        remedy = "Make room, ask for fewer with --count, or name another folder with --output"
+        raise OutputError(what, str(folder), remedy)
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them: 1.5 GB."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} EB"
+
+
+def file_system_of(folder: Path) -> str:
+    """The type of the file system that a folder lies on, such as "ext4"; empty where that cannot be told."""
+    device = folder.stat().st_dev
+    mounts = Path("/proc/self/mountinfo")  # see proc(5): the third field is the device, the type follows a dash
+    for line in mounts.read_text(errors="replace").splitlines() if mounts.exists() else ():
+        fields = line.split()
+        if fields[2] == f"{os.major(device)}:{os.minor(device)}":
+            return fields[fields.index("-", 6) + 1]
+    return ""

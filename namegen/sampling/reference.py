@@ -1,0 +1,56 @@
+"""Stream version 1 by the letter of its definition, one word at a time: what the fast samplers are held to.
+
+Unlike them it needs nothing compiled or laid out, and so has drawn a few names before they have begun.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+
+from namegen.automaton.alias_tables import build_alias_tables
+from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.automaton.logarithm import ln
+from namegen.sampling.philox import philox4x32
+from namegen.sampling.stream import arrow_strings
+from namegen.vocabulary import MAX_LENGTH
+
+
+class ReferenceSampler:
+    """Draws names from an automaton, one at a time."""
+
+    def __init__(self, automaton: Automaton) -> None:
+        self._automaton = automaton
+        self._row = cache(self._lay_out)
+
+    def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
+        """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities."""
+        rows = [self.name(seed, index) for index in range(first, first + count)]
+        log_prob = pa.py_buffer(np.array([value for _, value in rows], np.float64))
+        names = arrow_strings([name for name, _ in rows])
+        return names, pa.DoubleArray.from_buffers(pa.float64(), count, [None, log_prob])
+
+    def name(self, seed: int, index: int) -> tuple[str, float]:
+        """Row `index` of the seed's stream, and its log-probability."""
+        automaton = self._automaton
+        rest_bits = 32 - automaton.column_bits
+        name, log_prob, state = "", 0.0, 0
+        for step in range(MAX_LENGTH):
+            counter = (index % 2**32, index >> 32, step // 4, 0)
+            word = philox4x32(counter, (seed % 2**32, seed >> 32))[step % 4]
+            column, rest = word >> rest_bits, word % 2**rest_bits
+            threshold, alias, log_probabilities = self._row(state)
+            symbol = column if rest < threshold[column] else alias[column]
+            log_prob += log_probabilities[symbol]
+            if symbol == 0:
+                break
+            name += automaton.vocabulary.symbols[symbol]
+            state = int(automaton.successor[state, symbol])
+        return name, log_prob
+
+    def _lay_out(self, state: int) -> tuple[list[int], list[int], list[float]]:
+        weights = self._automaton.weights[state : state + 1]
+        threshold, alias = build_alias_tables(weights, self._automaton.column_bits)
+        return threshold[0].tolist(), alias[0].tolist(), ln(weights[0] / TOTAL).tolist()

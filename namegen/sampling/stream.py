@@ -1,0 +1,122 @@
+"""(automaton, seed, first, count) becomes Arrow: index, name, log-probability, and whether the name is new.
+
+Row i of a seed is a pure function of (automaton, seed, i). Batches only bound memory; no result depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from threading import Lock
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from namegen.automaton.automaton import Automaton
+from namegen.errors import SettingError
+from namegen.vocabulary import Vocabulary
+
+MAX_SEED = 2**64 - 1  # the key of the generator has 64 bits
+MAX_INDEX = 2**63 - 1  # an index is an int64
+SCHEMA = pa.schema(
+    [
+        pa.field("index", pa.int64(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("log_prob", pa.float64(), nullable=False),  # nats
+    ]
+)
+MAX_BATCH = 2**23 - 1  # names: with 64 symbols of four bytes each, their offsets just fit int32
+BATCH = {"cpu": 2**16, "cuda": 2**20}  # names: what a core's cache holds, and what fills a GPU
+
+
+class Sampler(Protocol):
+    """Draws from one automaton on one device; any number of threads may ask at once."""
+
+    def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
+        """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities; count < 2^23."""
+
+
+_samplers: WeakKeyDictionary[Automaton, dict[str, Sampler]] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def sampler_of(automaton: Automaton, device: str) -> Sampler:
+    """The one sampler of an automaton on a device, "cpu" or "cuda", whose tables all threads share."""
+    # Either is slow to import. Under the lock no thread waits inside the import of a module that another one is
+    # still importing, which is where compiled code can wait for ever.
+    with _lock:
+        own = _samplers.setdefault(automaton, {})
+        if device not in own:
+            if device == "cpu":
+                from namegen.sampling.cpu_sampler import CpuSampler
+
+                own[device] = CpuSampler(automaton)
+            else:
+                from namegen.sampling.torch_sampler import TorchSampler
+
+                own[device] = TorchSampler(automaton, device)
+        return own[device]
+
+
+def sample_batches(
+    automaton: Automaton, seed: int, first: int, count: int, device: str = "cpu", batch: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Names `first` to `first + count - 1` of a seed's stream, in order.
+
+    Returns:
+        an iterator over record batches of `SCHEMA`.
+
+    Raises:
+        SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
+    """
+    return batches_of(sampler_of(automaton, device), seed, first, count, batch or BATCH[device])
+
+
+def batches_of(sampler: Sampler, seed: int, first: int, count: int, batch: int = MAX_BATCH) -> Iterator[pa.RecordBatch]:
+    """As `sample_batches`, from a sampler."""
+    if not 0 <= seed <= MAX_SEED:
+        raise SettingError(f"seed {seed} is not in 0 .. 2^64-1", remedy="Choose another")
+    if count < 0:
+        raise SettingError(f"count {count} is negative")
+    if first < 0 or first + count - 1 > MAX_INDEX:
+        raise SettingError(f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose others")
+    return _batches(sampler, seed, first, count, min(batch, MAX_BATCH))
+
+
+def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) -> Iterator[pa.RecordBatch]:
+    for start in range(first, first + count, batch):
+        rows = min(batch, first + count - start)
+        numbers = pa.py_buffer(np.arange(start, start + rows, dtype=np.int64))
+        index = pa.Int64Array.from_buffers(pa.int64(), rows, [None, numbers])
+        yield pa.RecordBatch.from_arrays([index, *sampler.draw(seed, start, rows)], schema=SCHEMA)
+
+
+def sample(automaton: Automaton, seed: int, first: int, count: int, device: str = "cpu") -> pa.Table:
+    """The batches of `sample_batches` as one table, each column in one piece."""
+    return pa.Table.from_batches(sample_batches(automaton, seed, first, count, device), SCHEMA).combine_chunks()
+
+
+def arrow_strings(names: Sequence[str]) -> pa.StringArray:
+    """Names as Arrow has them. Unlike `pa.array`, it does not import pandas first, where that is installed."""
+    encoded = [name.encode() for name in names]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+
+
+def with_novelty(table: pa.Table, known: pa.Array | frozenset[str], vocabulary: Vocabulary) -> pa.Table:
+    """`table` with a column `is_novel` bool: whether the name, NFC-normalised, is none of `known`.
+
+    Args:
+        known: NFC-normalised names. For a few rows a set is quicker than an array, which is made one each time.
+        vocabulary: the symbols of all names.
+    """
+    names = pc.utf8_normalize(table["name"], form="NFC") if vocabulary.composes else table["name"]
+    if isinstance(known, frozenset):
+        new = np.array([name not in known for name in names.to_pylist()], bool)
+        bits = pa.py_buffer(np.packbits(new, bitorder="little"))  # pa.array would import pandas
+        is_novel = pa.BooleanArray.from_buffers(pa.bool_(), len(new), [None, bits])
+    else:
+        is_novel = pc.invert(pc.is_in(names, value_set=known))
+    return table.append_column(pa.field("is_novel", pa.bool_(), nullable=False), is_novel)

@@ -1,0 +1,97 @@
+"""Stream version 1, vectorised in torch: what draws on a GPU.
+
+All names of a batch take a step at a time; those that end leave the batch. It runs on the CPU, too, where the tests
+hold the compiled kernel to it; see `cpu_sampler`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from namegen.automaton.automaton import Automaton
+from namegen.sampling.philox import philox4x32
+from namegen.vocabulary import MAX_LENGTH, Vocabulary
+
+
+class TorchSampler:
+    """Draws names from an automaton whose tables lie on one device."""
+
+    def __init__(self, automaton: Automaton, device: str) -> None:
+        def flat(table: NDArray[np.generic]) -> torch.Tensor:
+            return torch.from_numpy(table.reshape(-1)).to(device)
+
+        threshold, alias = automaton.alias_tables
+        self.device = device
+        self.column_bits = automaton.column_bits
+        self.vocabulary = automaton.vocabulary
+        self.symbols = len(automaton.vocabulary)
+        self.cells = flat(threshold.astype(np.int64) << 8 | alias)  # side by side, as they are read together
+        self.successor = flat(automaton.successor.astype(np.int64))
+        self.log_probabilities = flat(automaton.log_probabilities)
+
+    def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
+        """Names `first` to `first + count - 1` of the seed's stream and their log-probabilities."""
+        symbols, lengths, log_prob = (tensor.cpu().numpy() for tensor in self._draw(seed, first, count))
+        return strings(symbols, lengths, self.vocabulary), pa.array(log_prob)
+
+    def _draw(self, seed: int, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The symbols of all names, end to end; the length of each, the boundary left out; log-probabilities."""
+        key = seed & 0xFFFFFFFF, seed >> 32
+        rest_bits = 32 - self.column_bits
+        lengths = torch.full((count,), MAX_LENGTH, dtype=torch.int64, device=self.device)
+        log_prob = torch.zeros(count, dtype=torch.float64, device=self.device)
+        # Of each name that goes on: its place in the batch, its state, the sum so far, and the words not yet used.
+        active = torch.arange(count, device=self.device)
+        state = torch.zeros_like(active)
+        so_far = torch.zeros_like(log_prob)
+        words: list[torch.Tensor] = []
+        steps: list[tuple[torch.Tensor, torch.Tensor]] = []  # for each step the names that go on, and their symbols
+        for step in range(MAX_LENGTH):
+            if not words:
+                index = active + first
+                block = torch.tensor([step // 4], device=self.device)
+                words = list(philox4x32((index & 0xFFFFFFFF, index >> 32, block, torch.zeros_like(block)), key))
+            word = words.pop(0)
+            column = word >> rest_bits
+            cell = self.cells.index_select(0, (state << self.column_bits) + column)
+            rest = word & ((1 << rest_bits) - 1)
+            symbol = torch.where(rest < cell >> 8, column, cell & 0xFF)
+            entry = state * self.symbols + symbol
+            so_far += self.log_probabilities.index_select(0, entry)
+            ends = torch.nonzero(symbol == 0).squeeze(1)
+            ended = active.index_select(0, ends)
+            lengths.index_fill_(0, ended, step)
+            log_prob.index_copy_(0, ended, so_far.index_select(0, ends))
+            go_on = torch.nonzero(symbol).squeeze(1)
+            active, so_far, *words = (kept.index_select(0, go_on) for kept in (active, so_far, *words))
+            if not len(active):
+                break
+            steps.append((active, symbol.index_select(0, go_on)))
+            state = self.successor.index_select(0, entry.index_select(0, go_on))
+        log_prob.index_copy_(0, active, so_far)  # those with 64 symbols, which end with probability 1
+        starts = torch.cumsum(lengths, 0) - lengths
+        symbols = torch.empty(int(lengths.sum()), dtype=torch.uint8, device=self.device)
+        for step, (names, drawn) in enumerate(steps):
+            symbols.index_copy_(0, starts.index_select(0, names) + step, drawn.to(torch.uint8))
+        return symbols, lengths, log_prob
+
+
+def strings(symbols: NDArray[np.uint8], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> pa.StringArray:
+    """Arrow strings of names that lie end to end as symbol ids."""
+    encoded = [character.encode() for character in vocabulary.symbols]
+    width = max(map(len, encoded))
+    byte_table = np.frombuffer(b"".join(code.ljust(width, b"\0") for code in encoded), np.uint8).reshape(-1, width)
+    ends = np.cumsum(lengths)
+    if width == 1:
+        data = byte_table[:, 0][symbols]
+    else:
+        sizes = np.array([len(code) for code in encoded])
+        data = byte_table[symbols][np.arange(width) < sizes[symbols][:, None]]
+        byte_ends = np.concatenate([[0], np.cumsum(sizes[symbols])])
+        ends = byte_ends[ends]
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    offsets[1:] = ends
+    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))

@@ -1,0 +1,209 @@
+"""Files that are whole or not there, on a disk or in an object store: atomic writes, reads, and checksums.
+
+Both folders that a run leaves, the model's and the data set's, are written through this module. What differs between a
+disk and a store is told apart here, and in `locking`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from namegen.errors import ArtifactError, SettingError, unreadable
+from namegen.storage.object_store import EXTRAS, URL, RemotePath
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Location = Path | RemotePath
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+
+
+def location(text: str | Path | RemotePath) -> Location:
+    """Where a path or a URL leads.
+
+    Raises:
+        SettingError: for a URL of a kind that is not known, or whose package is not installed.
+    """
+    if isinstance(text, str) and (start := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)", text)):
+        if start[2] != "/":
+            text = start[0].lower() + text[start.end() :]
+        elif start[1].lower() in EXTRAS:
+            raise SettingError(f"{start[1]}: and one slash is no address", remedy=f"Write {start[1].lower()}://")
+    found = URL.fullmatch(text) if isinstance(text, str) else None
+    if found and found[1] in {"file", "local"}:
+        return Path(found[2])
+    if isinstance(text, str) and "::" in text and "://" in text:
+        raise SettingError("an address that leads through another is none for an output", remedy="Name just the store")
+    return RemotePath(str(text)) if found else Path(text) if isinstance(text, str) else text
+
+
+def make_folder(folder: Location) -> None:
+    """Makes a folder and those above it where they are missing, and flushes them to disk."""
+    if isinstance(folder, RemotePath):
+        return  # there are none
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        _flush_folder(path.parent)
+
+
+def write_atomically(path: Location, write: Callable[[Path], object]) -> None:
+    """Calls `write` with a temporary path on a disk, flushes the file, and makes it `path`.
+
+    A reader sees the old file or the new one, never a part of either. On any failure the temporary file is removed.
+    """
+    temporary = temporary_beside(path)
+    try:
+        write(temporary)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    put_in_place(temporary, path)
+
+
+def put_in_place(temporary: Path, path: Location) -> None:
+    """Flushes a file to disk and renames it, or puts it into a store; on any failure it is removed."""
+    try:
+        if isinstance(path, RemotePath):
+            path.put(temporary)
+        else:
+            _flush(temporary, os.O_RDWR)
+            temporary.replace(path)
+            _flush_folder(path.parent)  # with it the rename itself is durable
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def absolute(path: Location) -> Location:
+    """Where a path leads as it is written, links not followed: what the folders above it are called."""
+    if isinstance(path, RemotePath):
+        return path
+    return Path(os.path.abspath(path))  # noqa: PTH100 - unlike Path.absolute it takes out what is ".."
+
+
+def temporary_beside(path: Location) -> Path:
+    """A new name for what will be `path`, hidden from readers of the folder; for a store, on this machine's disk."""
+    name = f".{path.name}.{uuid.uuid4().hex}.tmp"
+    return Path(tempfile.gettempdir()) / f"namegen{name}" if isinstance(path, RemotePath) else path.with_name(name)
+
+
+def temporaries(folder: Location) -> list[Path]:
+    """The files that `temporary_beside` named: where nobody is at work, those of a process that died."""
+    if isinstance(folder, RemotePath):
+        return []
+    return sorted(path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name) and not path.is_dir())
+
+
+def sizes(folder: Location) -> dict[str, int | None]:
+    """The names that lie in a folder, with their bytes; None for a folder, -1 for a link to nothing.
+
+    Raises:
+        OSError: where there is no such folder on a disk; in a store it is just empty.
+    """
+    if isinstance(folder, RemotePath):
+        return folder.sizes()
+    found: dict[str, int | None] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                found[entry.name] = None if entry.is_dir() else entry.stat().st_size
+            except FileNotFoundError:  # it went in the meantime, or is a link to what is not there
+                found[entry.name] = -1
+    return found
+
+
+def write_frame(path: Path, frame: pl.DataFrame, metadata: dict[str, str] | None = None) -> None:
+    """Writes a frame as Parquet to exactly `path`; polars, given a path itself, expands ~ and wildcards in it."""
+    with path.open("wb") as file:
+        frame.write_parquet(file, metadata=metadata)
+
+
+def open_regular(path: Location) -> BinaryIO:
+    """Opens a file to be read, and refuses at once what could keep the reader waiting for ever: a pipe, a device.
+
+    Of a store all of it is read, in one request.
+    """
+    if isinstance(path, RemotePath):
+        return BytesIO(path.read_bytes())
+    return open(path, "rb", opener=_open_regular)  # Path.open has no opener
+
+
+def _open_regular(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return descriptor
+
+
+@contextmanager
+def local_copy(path: Location) -> Iterator[Path]:
+    """The file on this machine's disk: itself, or for as long as it is needed a copy."""
+    if not isinstance(path, RemotePath):
+        yield path
+        return
+    copy = temporary_beside(path)
+    try:
+        path.fetch(copy)
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def sha256_of(path: Location) -> str:
+    """SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        ArtifactError: where the file cannot be read.
+    """
+    with _read_from(path, "Restore it, or remove its folder to have it made again") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # any readable will do
+
+
+def read_checked(path: Location, sha256: str, remedy: str) -> bytes:
+    """A file's bytes, which a manifest vouches for.
+
+    Raises:
+        ArtifactError: where they cannot be read, or are others.
+    """
+    with _read_from(path, remedy) as file:
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ArtifactError("was altered: it does not fit its checksum", str(path), remedy)
+    return data
+
+
+@contextmanager
+def _read_from(path: Location, remedy: str) -> Iterator[BinaryIO]:
+    """The open file; an ArtifactError where it is missing, with the remedy, or cannot be read."""
+    try:
+        with open_regular(path) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise ArtifactError("is missing", str(path), remedy) from error
+    except OSError as error:
+        raise unreadable(error, path) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "posix":  # Windows cannot open folders
+        _flush(folder, os.O_RDONLY)
+
+
+def _flush(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,72 @@
+"""Names as the questions that they put to a model: which symbol follows each context, with nothing forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from namegen.automaton.logarithm import ln
+from namegen.vocabulary import MAX_LENGTH
+
+if TYPE_CHECKING:
+    from namegen.corpus.ngrams import NgramCounts
+    from namegen.training.compile import Predict
+
+AT_ONCE = 2**14  # names, to bound memory
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """The symbols of names, in order, the end of each name included; E in number.
+
+    Args:
+        history: uint16[E, n-1]: the symbols before each, as in NgramCounts; all of them known.
+        base: int32[E]: the longest suffix of the history that is a context of the counts.
+        symbol: intp[E]: what followed.
+        step: int64[E]: how many symbols of the name stand before it.
+    """
+
+    history: NDArray[np.uint16]
+    base: NDArray[np.int32]
+    symbol: NDArray[np.intp]
+    step: NDArray[np.int64]
+
+    def of(self, distributions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """float64[E]: the probability of each event; distributions float64[E, V]."""
+        return distributions[np.arange(len(self.symbol)), self.symbol]
+
+
+def events_of(names: Sequence[str], counts: NgramCounts) -> Events:
+    """The events of at least one name, spelt in the vocabulary of the counts."""
+    width = counts.order - 1
+    ids, lengths = counts.vocabulary.encode(names)
+    ends = np.cumsum(lengths + 1) - 1
+    symbol = np.zeros(ends[-1] + 1, np.intp)  # the last of each name stays the boundary
+    inside = np.ones(len(symbol), bool)
+    inside[ends] = False
+    symbol[inside] = ids
+    step = np.arange(len(symbol)) - np.repeat(ends - lengths, lengths + 1)
+    history = np.zeros((len(symbol), width), np.uint16)
+    for back in range(1, width + 1):
+        later = np.flatnonzero(step >= back)
+        history[later, width - back] = symbol[later - back]
+    base = np.zeros(len(symbol), np.int32)
+    for k in range(1, int(step.max()) + 1):
+        here = np.flatnonzero(step == k)
+        base[here] = counts.successor[base[here - 1], symbol[here - 1]]
+    return Events(history, base, symbol, step)
+
+
+def exact_log_prob(names: Sequence[str], counts: NgramCounts, predict: Predict) -> NDArray[np.float64]:
+    """The log-probability of each name in nats, float64[len(names)], with every context asked whole."""
+    parts = [np.zeros(0)]
+    for first in range(0, len(names), AT_ONCE):
+        events = events_of(names[first : first + AT_ONCE], counts)
+        log_prob = ln(events.of(predict(events.history, events.base)))
+        log_prob[events.step == MAX_LENGTH] = 0  # there the end is certain
+        parts.append(np.add.reduceat(log_prob, np.flatnonzero(events.step == 0)))
+    return np.concatenate(parts)

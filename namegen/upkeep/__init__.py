@@ -1,0 +1,1 @@
+"""Looks after what lies in an output folder: verify, repair, prune."""
