@@ -34,7 +34,7 @@ from pathlib import Path
 sys.path.insert(0, "flows")
 from engines import Engine, _cluster
 from namegen.errors import SettingError
-from spread import look_on_worker, spread
+from spread import check_on_worker, spread
 from prefect import flow
 from namegen.outputs.ranges import Job
 from namegen.outputs.manifests import versions
@@ -42,9 +42,9 @@ from namegen.outputs.manifests import versions
 @flow(validate_parameters=False)
 def look(job, number):
     started = time.perf_counter()
-    [answer.result() for answer in [look_on_worker.submit(job) for _ in range(8)]]
+    [answer.result() for answer in [check_on_worker.submit(job) for _ in range(8)]]
     warm = time.perf_counter()
-    [answer.result() for answer in [look_on_worker.submit(job) for _ in range(number)]]
+    [answer.result() for answer in [check_on_worker.submit(job) for _ in range(number)]]
     print(f"{sys.argv[1]}: {(time.perf_counter() - warm) / number * 1000:.0f} ms a task, of {number} on two workers")
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from pathlib import Path
 
 from namegen.corpus.corpus import corpus_of, read_corpus
 from namegen.corpus.ngrams import count_ngrams
+from namegen.model import Model
 from namegen.models import bigram
+from namegen.storage.files import write_frame
 from namegen.training.quantise import quantise
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
@@ -33,7 +35,7 @@ def main() -> None:
 
     corpus = read_corpus(NAMES)
     counts = count_ngrams(corpus.names, corpus.vocabulary, 2)
-    sampled = quantise(bigram.fit(counts), counts).sample(arguments.count)["name"].to_list()
+    sampled = Model(quantise(bigram.fit(counts), counts)).sample(arguments.count)["name"].to_list()
     million = corpus_of(name for name in sampled if name)
     del sampled
     before = peak_mib()
@@ -43,7 +45,7 @@ def main() -> None:
     counted = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        counts.write_parquet(Path(folder) / "ngrams.parquet")
+        write_frame(Path(folder) / "ngrams.parquet", counts.to_frame())
         written = time.perf_counter() - start
         size = (Path(folder) / "ngrams.parquet").stat().st_size
     print(f"Python {platform.python_version()}, polars {version('polars')}, {platform.machine()}")

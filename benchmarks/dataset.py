@@ -25,9 +25,10 @@ import pyarrow as pa
 from notebook import NAMES, seconds
 
 import namegen
+from namegen.automaton.automaton import Automaton
 from namegen.corpus.corpus import read_corpus
 from namegen.outputs.dataset import PART_ROWS
-from namegen.outputs.writer import _write_part, write_dataset
+from namegen.outputs.writer import write_dataset, write_part
 from namegen.sampling.stream import arrow_strings, sample, with_novelty
 
 IN_MEMORY = 8  # parts that pyarrow alone writes
@@ -36,7 +37,7 @@ MOST_MEMORY = 1000  # MB, whatever the count: more is a failure
 
 def end_to_end(model: str, count: int, workers: int) -> dict[str, float]:
     """Seconds and peak memory, in MB, of a data set that this process makes."""
-    automaton, known = namegen.load(model), arrow_strings(read_corpus(NAMES).names)
+    automaton, known = namegen.load(model).automaton, arrow_strings(read_corpus(NAMES).names)
     root = Path(tempfile.mkdtemp(dir=Path.cwd() / "outputs"))
 
     def make_rows(first: int, rows: int) -> pa.Table:
@@ -44,7 +45,9 @@ def end_to_end(model: str, count: int, workers: int) -> dict[str, float]:
 
     try:
         make_rows(0, 1000)  # once, to load the compiled code
-        taken = seconds(lambda: write_dataset(root / "names", count, automaton.stream(42), make_rows, {}, workers))
+        taken = seconds(
+            lambda: write_dataset(root / "names", count, automaton.stream(42), make_rows, {}, workers=workers)
+        )
     finally:
         shutil.rmtree(root)
     # not getrusage: its peak includes what the parent had when this process was forked
@@ -60,12 +63,12 @@ def in_a_process(model: str, count: int, workers: int) -> dict[str, float]:
     return found
 
 
-def stages(automaton: namegen.Automaton, known: pa.Array, folder: Path) -> dict[str, float]:
+def stages(automaton: Automaton, known: pa.Array, folder: Path) -> dict[str, float]:
     """Seconds of each stage of one part on one core."""
     found: dict[str, Any] = {}
     taken = {"sample": seconds(lambda: found.update(rows=sample(automaton, 42, 0, PART_ROWS)))}
     taken["is_novel"] = seconds(lambda: found.update(rows=with_novelty(found["rows"], known, automaton.vocabulary)))
-    taken["write"] = seconds(lambda: _write_part(folder / "part.parquet", found["rows"], {}))
+    taken["write"] = seconds(lambda: write_part(folder / "part.parquet", found["rows"], {}))
     return taken
 
 
@@ -87,7 +90,7 @@ def main() -> None:
         print(json.dumps(end_to_end(arguments.model, arguments.one, arguments.workers)))
         return
 
-    automaton, known = namegen.load(arguments.model), arrow_strings(read_corpus(NAMES).names)
+    automaton, known = namegen.load(arguments.model).automaton, arrow_strings(read_corpus(NAMES).names)
     tables = [
         with_novelty(sample(automaton, 42, k * PART_ROWS, PART_ROWS), known, automaton.vocabulary)
         for k in range(IN_MEMORY)
@@ -99,7 +102,7 @@ def main() -> None:
 
     def write_all() -> None:
         with ThreadPoolExecutor(arguments.workers) as pool:
-            list(pool.map(lambda k: _write_part(folder / f"{k}.parquet", tables[k], {}), range(IN_MEMORY)))
+            list(pool.map(lambda k: write_part(folder / f"{k}.parquet", tables[k], {}), range(IN_MEMORY)))
 
     try:
         for _ in range(arguments.repeats):

@@ -21,9 +21,8 @@ from unittest.mock import patch
 
 from namegen import verify
 from namegen.outputs import writer as dataset_writer
-from namegen.outputs.dataset import dataset_folder
 from namegen.outputs.journal import Journal
-from namegen.outputs.model_folder import ModelFolder, read_model_manifest
+from namegen.outputs.layout import dataset_folder
 from namegen.outputs.part import Source
 from namegen.outputs.writer import write_dataset
 
@@ -68,20 +67,16 @@ def main() -> None:
     given = parser.parse_args()
 
     path = next(iter(sorted((given.output / "models").glob("*-*"))))
-    manifest = read_model_manifest(path)
-    if not manifest:
+    source = Source.load(path, 42)
+    if not source:
         raise SystemExit(f"{path} has no model in it")
-    model = ModelFolder(path, manifest.configuration)
-    automaton = model.load()
-    assert automaton
-    rows = Source(model, automaton, model.names(), 42).rows
-    rows(0, 1000)  # once, to load the compiled code
+    source.rows(0, 1000)  # once, to load the compiled code
     root = Path(tempfile.mkdtemp(dir=given.output))
     (root / "models").symlink_to(path.parent.absolute(), target_is_directory=True)
     folder = dataset_folder(root, path.name, 42)
 
     def write() -> None:
-        write_dataset(folder, given.count, automaton.stream(42), rows, model.configuration, given.workers)
+        write_dataset(folder, given.count, source.stream, source.rows, source.configuration, workers=given.workers)
 
     times: dict[str, list[float]] = {"as it is": [], "carelessly": [], "verify": [], "deep": [], "hash": []}
     try:

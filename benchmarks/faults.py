@@ -33,7 +33,7 @@ from pathlib import Path
 from start import ROOT, server
 
 import namegen
-from namegen.outputs.dataset import part_name
+from namegen.outputs.layout import part_name
 
 NAMES = ROOT / "data" / "names.txt"
 WRITING = ["--model", "kneser-ney", "--count", "12000000"]

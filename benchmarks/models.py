@@ -30,7 +30,7 @@ from namegen.sampling.stream import sample_batches
 from namegen.training.evaluate import evaluate
 from namegen.training.fit import Fitted, fit_models
 from namegen.training.quantise import quantise
-from namegen.training.recipe import COUNTING, PRESETS
+from namegen.training.recipe import PRESETS, choose
 
 SAMPLED = 1_000_000  # names
 REPEATS = 5  # of the sampling
@@ -38,12 +38,12 @@ REPEATS = 5  # of the sampling
 
 def make(corpus: Corpus, parts: Split, name: str) -> tuple[float, Automaton, pl.DataFrame]:
     """Training time in seconds, the automaton, and its evaluation."""
-    preset = PRESETS.get(name, COUNTING)
-    model = "blend" if name in PRESETS else name
-    counts = count_ngrams(parts.train, corpus.vocabulary, preset.order)
+    model, preset = ("blend", name) if name in PRESETS else (name, "default")
+    recipe = choose(corpus, model, preset, 0.2)
+    counts = count_ngrams(parts.train, corpus.vocabulary, recipe.order)
     start = time.perf_counter()
     if name in PRESETS:
-        fitted: Fitted = fit_models(counts, parts.dev, model, preset, "cpu")
+        fitted: Fitted = fit_models(counts, parts.dev, recipe, "cpu")
         table = fitted.tables[model]
         probabilities, contexts, exact = table.probabilities, table.contexts, table.exact
         training = time.perf_counter() - start

@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
 
-    automaton, known = namegen.load(arguments.model), arrow_strings(read_corpus(arguments.names).names)
+    automaton, known = namegen.load(arguments.model).automaton, arrow_strings(read_corpus(arguments.names).names)
     parts = [
         with_novelty(sample(automaton, 42, k * PART_ROWS, PART_ROWS), known, automaton.vocabulary)
         for k in range(arguments.parts)

@@ -27,6 +27,7 @@ from notebook import NAMES, notebook_sample, seconds
 from torch import Tensor, nn
 
 import namegen
+from namegen.automaton.automaton import Automaton
 from namegen.corpus.corpus import Corpus, read_corpus
 from namegen.corpus.ngrams import count_ngrams
 from namegen.models import bigram
@@ -82,7 +83,7 @@ def draw(module: nn.Module, count: int) -> None:
             x = torch.cat([x, torch.multinomial(torch.softmax(module(x)[:, -1], dim=1), 1)], dim=1)
 
 
-def ways(automaton: namegen.Automaton, corpus: Corpus) -> dict[str, tuple[int, Callable[[], object]]]:
+def ways(automaton: Automaton, corpus: Corpus) -> dict[str, tuple[int, Callable[[], object]]]:
     """Each way's names and what makes them."""
     symbols = corpus.vocabulary.symbols
     counts = count_ngrams(corpus.names, corpus.vocabulary, 2)
@@ -121,7 +122,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
-    found = ways(namegen.load(arguments.model), read_corpus(NAMES))
+    found = ways(namegen.load(arguments.model).automaton, read_corpus(NAMES))
     rates: dict[str, list[float]] = {way: [] for way in found}
     for _ in range(arguments.repeats + 1):
         for way, (names, work) in found.items():

@@ -49,7 +49,7 @@ def main() -> None:
     table = bigram.fit(counts)
     P = torch.from_numpy(table).float()
     automata = {"bigram": quantise(table, counts)}
-    automata |= {folder.name.rpartition("-")[0]: namegen.load(folder) for folder in arguments.folders}
+    automata |= {folder.name.rpartition("-")[0]: namegen.load(folder).automaton for folder in arguments.folders}
 
     versions = ", ".join(f"{package} {version(package)}" for package in ("numba", "torch", "numpy"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}")

@@ -19,17 +19,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from namegen import pipeline as making
-from namegen import verify
-from namegen.corpus.corpus import read_corpus, split
-from namegen.corpus.ngrams import count_ngrams
+from namegen import pipeline, verify
+from namegen.corpus.corpus import read_corpus
 from namegen.outputs import dataset
-from namegen.outputs.dataset import dataset_folder
-from namegen.outputs.model_folder import ModelFolder, model_folder, read_model_manifest
+from namegen.outputs.layout import dataset_folder, model_folder
+from namegen.outputs.model_folder import ModelFolder, model_name
 from namegen.outputs.part import Source
 from namegen.outputs.writer import write_dataset
-from namegen.training.fit import fit_models
-from namegen.training.recipe import COUNTING, configuration_of
+from namegen.parameters import Parameters
 
 ROOT = Path(__file__).parents[1]
 ROWS = 10  # a part, in place of 2^20
@@ -38,25 +35,16 @@ STEPS = ("make half", "resume", "start", "verify")
 
 def fit(output: Path) -> None:
     """Puts the model there."""
-    corpus = read_corpus(ROOT / "data/names.txt")
-    parts = split(corpus, 0.2)
-    counts = count_ngrams(parts.train, corpus.vocabulary, 2)
-    fitted = fit_models(counts, parts.dev, "bigram", COUNTING, "cpu")
-    automaton, figures = making.assess(fitted, corpus, parts, "bigram")
-    folder = model_folder(output, configuration_of(corpus.sha256, "bigram", COUNTING, 0.2))
-    making.save(folder, corpus, counts, fitted, automaton, figures, {})
+    fitting = pipeline.plan_fit(read_corpus(ROOT / "data/names.txt"), Parameters(model="bigram", device="cpu"), {})
+    ModelFolder(model_folder(output, model_name(fitting.configuration))).save(pipeline.learn(fitting))
 
 
 def step(output: Path, parts: int, name: str) -> None:
     """Does one step, and prints its seconds and the largest memory of the process, in MB."""
     dataset.PART_ROWS = ROWS
     (path,) = (output / "models").glob("bigram-*")
-    manifest = read_model_manifest(path)
-    assert manifest
-    model = ModelFolder(path, manifest.configuration)
-    automaton = model.load()
-    assert automaton
-    source = Source(model, automaton, model.names(), parts)
+    source = Source.load(path, parts)
+    assert source
     folder = dataset_folder(output, path.name, parts)
     made = 0
 
@@ -72,7 +60,7 @@ def step(output: Path, parts: int, name: str) -> None:
         assert verify(folder) == []
     else:
         try:
-            write_dataset(folder, parts * ROWS, automaton.stream(parts), rows, model.configuration, workers=2)
+            write_dataset(folder, parts * ROWS, source.stream, rows, source.configuration, workers=2)
         except KeyboardInterrupt:
             assert name == "make half"
     seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The engines on which parts can be made: this process, or the workers of Dask or Ray, through Prefect."""
+"""The engines that can make parts: this process, or the workers of Dask or Ray, through Prefect."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from namegen.device import sampling_device
 from namegen.errors import SettingError
-from namegen.outputs import dataset
-from namegen.outputs.dataset import rows_of
 from namegen.outputs.journal import Part
 from namegen.outputs.manifests import versions
-from namegen.outputs.part import Source
-from namegen.outputs.ranges import Job, ranges, size_of_ranges
-from namegen.outputs.writer import Survey, Written, make_parts, seal, survey
-from namegen.storage.files import Location, absolute, temporaries
-from namegen.storage.locks import alone_in
+from namegen.outputs.ranges import Job, parts_in_range, ranges
+from namegen.storage.files import absolute
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
+
+    from namegen.outputs.writer import Elsewhere, Survey
+    from namegen.pipeline import Plan
 
 PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 EXAMPLES = {"dask": "tcp://10.0.0.1:8786", "ray": "ray://10.0.0.1:10001"}
@@ -40,89 +40,82 @@ class Engine(NamedTuple):
 
     Args:
         name: "local" is this process.
-        address: of a cluster that runs; None for one of `workers` processes on this machine that ends with the job.
+        address: of a running cluster; None for one of `workers` processes on this machine that ends with the job.
     """
 
     name: str
     address: str | None
     workers: int
 
+    def start(self) -> None:
+        """Begins to start workers, or to connect to them, while the job does other things."""
+        if self.name != "local":
+            _started[self] = _starter.submit(STARTS[self.name], self)
 
-def check_engine(name: str, address: str | None) -> None:
-    """Looks whether an engine can be used, before anything is made.
+    def parts_maker(self, plan: Plan) -> Elsewhere | None:
+        """What makes full parts on this engine's workers; None if this process makes them."""
+        if self.name == "local":
+            return None
+        return partial(_make_parts, self, str(absolute(plan.model.path)), sampling_device(plan.fitting.device))
+
+
+def check_engine(engine: Engine) -> None:
+    """Checks that an engine can be used, before anything is made.
 
     Raises:
-        SettingError: where it is not installed, or nothing answers at its address.
+        SettingError: if it is not installed, or nothing answers at its address.
     """
+    name, address, _ = engine
     if name == "local":
         if address:
-            raise SettingError(f"address {address!r} is of no engine", remedy="Name one with --engine")
+            raise SettingError("--address needs --engine dask or ray", remedy="Add one, or leave out --address")
         return
     if not importlib.util.find_spec(PACKAGES[name]):
         raise SettingError(f"engine {name!r} is not installed", remedy=f"pip install '.[{name}]'")
     if address is None:
         return
     if "@" in address:
-        raise SettingError("an address has no user and password", remedy=f"Name one such as {EXAMPLES[name]}")
-    found = re.fullmatch(r"(?:[a-z]+://)?(\[[0-9a-fA-F:]+\]|[^:/@\s]+):([0-9]{1,5})", address)
-    if not found:
-        raise SettingError(f"{address!r} is no address", remedy=f"Name one such as {EXAMPLES[name]}")
+        raise SettingError("an address cannot hold a user and password", remedy=f"Write {EXAMPLES[name]}")
+    parsed = re.fullmatch(r"(?:[a-z]+://)?(\[[0-9a-fA-F:]+\]|[^:/@\s]+):([0-9]{1,5})", address)
+    if not parsed:
+        raise SettingError(f"{address!r} is not an address", remedy=f"Write one such as {EXAMPLES[name]}")
     try:
-        with socket.create_connection((found[1].strip("[]"), int(found[2])), CONNECT_SECONDS) as connection:
-            if not address.startswith("tls://") and not connection.recv(1):  # both speak first; their clients wait long
+        where = parsed[1].strip("[]"), int(parsed[2])
+        with socket.create_connection(where, CONNECT_SECONDS) as connection:
+            # both engines speak first; their own clients wait for long
+            if not address.startswith("tls://") and not connection.recv(1):
                 raise ConnectionError("it closes the connection")
     except (OSError, OverflowError, UnicodeError) as error:
-        remedy = "Start it, or leave out --address to have workers on this machine"
+        remedy = "Start it, or leave out --address to get workers on this machine"
         raise SettingError(f"no {name} cluster answers at {address} ({error})", remedy=remedy) from None
 
 
-def write_dataset_on(
-    engine: Engine, source: Source, target: Location, count: int, log: Callable[[str], None]
-) -> Written:
-    """Makes `target` a data set of at least `count` rows, its full parts on the workers of an engine.
+def _make_parts(engine: Engine, model: str, device: str, surveyed: Survey, numbers: Sequence[int]) -> list[Part]:
+    """Makes the full parts `numbers` of a data set on the workers of an engine.
 
     Raises:
-        SettingError: where what answers at the address is no such cluster.
-        OutputError: where a worker does not see the folder, or parts could not be made.
+        SettingError: if there is no such cluster at the address.
+        OutputError: if a worker does not see the folder, or parts could not be made.
     """
-    with alone_in(target, log) as still_alone:
-        found = survey(target, count, source.automaton.stream(source.seed), engine.workers)
-        full = [number for number in found.missing if rows_of(number, found.count) == dataset.PART_ROWS]
-        short = [number for number in found.missing if rows_of(number, found.count) < dataset.PART_ROWS]
-        made = _make_parts_on(engine, found, full, source) if full else []
-        for left in temporaries(target):  # of workers that died
-            left.unlink(missing_ok=True)
-        made += make_parts(target, short, found.count, found.stream, source.rows, still_alone=still_alone)
-        still_alone()
-        return seal(found, made, source.model.configuration)
+    from spread import spread  # imports Prefect, which checking an engine does without
 
-
-def _make_parts_on(engine: Engine, found: Survey, numbers: Sequence[int], source: Source) -> list[Part]:
-    from spread import spread  # Prefect, which looking whether an engine can be used does without
-
-    folder = absolute(found.folder)
+    folder = absolute(surveyed.folder)
     job = Job(
         folder=str(folder),
-        model=str(absolute(source.model.path)),
-        stream=found.stream,
-        device=source.device,
+        model=model,
+        stream=surveyed.stream,
+        device=device,
         versions=versions(),
         mark=f".job.{uuid.uuid4().hex}.tmp",
     )
     with ExitStack() as stack:
-        mark = folder / job.mark  # should this job die, the next one removes it
+        mark = folder / job.mark  # if this job dies, the next one removes it
         mark.write_bytes(b"")
         stack.callback(mark.unlink, missing_ok=True)
         runner, slots = stack.enter_context(_cluster(engine))
-        pieces = [(piece.start, piece.stop - 1) for piece in ranges(numbers, size_of_ranges(len(numbers), slots))]
+        pieces = [(piece.start, piece.stop - 1) for piece in ranges(numbers, parts_in_range(len(numbers), slots))]
         made = spread.with_options(task_runner=runner)(tuple(job), pieces, slots)
     return [Part(*part) for part in made]
-
-
-def start(engine: Engine) -> None:
-    """Begins to start workers, or to connect to them, in the time that the job takes to come to its names."""
-    if engine.name != "local":
-        _started[engine] = _starter.submit(STARTS[engine.name], engine)
 
 
 @contextmanager
@@ -135,7 +128,7 @@ def _cluster(engine: Engine) -> Iterator[tuple[TaskRunner[Any], int]]:
             raise SettingError(f"the cluster at {engine.address} has no workers", remedy="Start some")
         yield runner, slots
     finally:
-        Thread(target=close).start()  # it takes a second, and nothing waits for it but the end of the process
+        Thread(target=close).start()  # it takes a second, and only the end of the process waits for it
 
 
 def _start_dask(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], object]]:
@@ -155,8 +148,8 @@ def _start_dask(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], obje
     try:
         with Client(engine.address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
             slots = sum(client.nthreads().values())
-    except Exception as error:  # something else speaks there: what comes of it is of any kind
-        raise SettingError(f"no dask scheduler is at {engine.address} ({error})", remedy="Start one") from error
+    except Exception as error:  # something else answers there, and the error can be of any kind
+        raise SettingError(f"there is no Dask scheduler at {engine.address} ({error})", remedy="Start one") from error
     return DaskTaskRunner(address=engine.address), slots, lambda: None
 
 
@@ -167,9 +160,10 @@ def _start_ray(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], objec
     import ray
     from prefect_ray import RayTaskRunner
 
+    import run_log
     import spread
 
-    # "local" is a new one, whatever else runs, or has run, on this machine
+    # "local" is a new cluster, whatever else runs or has run on this machine
     own = {"address": "local", "num_cpus": engine.workers, "include_dashboard": False}
     where = {"address": engine.address} if engine.address else own
     try:
@@ -179,18 +173,19 @@ def _start_ray(engine: Engine) -> tuple[TaskRunner[Any], int, Callable[[], objec
         if not engine.address:
             raise SettingError(f"Ray does not start here ({why})", remedy="Try --engine local") from error
         remedy = "Start one, or set RAY_AUTH_MODE=token if it wants a token"
-        raise SettingError(f"no ray cluster is at {engine.address} ({why})", remedy=remedy) from error
-    ray.cloudpickle.register_pickle_by_value(spread)  # its workers do not have this file
+        raise SettingError(f"there is no Ray cluster at {engine.address} ({why})", remedy=remedy) from error
+    for file in (run_log, spread):  # its workers do not have these files
+        ray.cloudpickle.register_pickle_by_value(file)
     slots = int(ray.cluster_resources().get("CPU", 0))
     for module in (
         "namegen.sampling.cpu_sampler",
         "prefect",
-    ) * slots:  # its processes are new to each job, and import for long
+    ) * slots:  # each job gets new processes, whose imports take long
         ray.remote(importlib.import_module).remote(module)
     return RayTaskRunner(address=engine.address), slots, ray.shutdown
 
 
-# Ray's processes end with the thread that started them: this one stays.
+# Ray's processes end with the thread that started them, so this thread stays.
 _starter = ThreadPoolExecutor(1)
 STARTS = {"dask": _start_dask, "ray": _start_ray}
 _started: dict[Engine, Future[tuple[TaskRunner[Any], int, Callable[[], object]]]] = {}

@@ -1,4 +1,4 @@
-"""What may pass by itself is tried again: errors of input and output that come from outside, such as a network disk."""
+"""Transient errors are retried: errors of input and output that come from outside, such as from a network disk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
 
-# Not what stays as it is until a person does something: a full disk, a path that is not there, missing permissions.
-PASSING = {
+# Not errors that last until somebody acts: a full disk, a missing path, missing permissions.
+TRANSIENT = {
     errno.EAGAIN,
     errno.EBUSY,
     errno.ECONNABORTED,
@@ -29,16 +29,16 @@ PASSING = {
 }
 
 
-def may_pass(task: object, run: object, state: State[Any]) -> bool:  # noqa: ARG001 - as Prefect calls it
-    """Whether a task failed for a reason that may be gone when it is tried again."""
+def is_transient(task: object, run: object, state: State[Any]) -> bool:  # noqa: ARG001 - as Prefect calls it
+    """Whether a task failed for a reason that may be gone when it is retried."""
     error = state.data
-    cause = error.__cause__ if isinstance(error, Exception) else None  # errors with a remedy say what they come from
-    return any(isinstance(each, OSError) and each.errno in PASSING for each in (error, cause))
+    cause = error.__cause__ if isinstance(error, Exception) else None  # the cause of an error with a remedy
+    return any(isinstance(each, OSError) and each.errno in TRANSIENT for each in (error, cause))
 
 
 RETRIES: dict[str, Any] = {  # for a task that reads or writes files
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(1),  # 1, 2 and 4 s, on average
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": may_pass,
+    "retry_condition_fn": is_transient,
 }

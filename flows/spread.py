@@ -1,8 +1,9 @@
 """The subflow that makes parts on the workers of an engine, and its tasks.
 
-This file alone is sent to them; besides it they need the package with the engine's extra, and the Prefect server. The
-engine only says where something runs: what is finished stands in the data set's folder, so that neither a worker that
-dies nor an engine that forgets loses anything. A task takes a range of parts, and returns a line for each.
+Only this file and `run_log` are sent to the workers; otherwise they need the package with the engine's extra, and the
+Prefect server. The engine only decides where something runs. What is finished is recorded in the data set's folder, so
+neither a worker that dies nor an engine that forgets loses anything. A task takes a range of parts, and returns a line
+for each.
 """
 
 from __future__ import annotations
@@ -18,24 +19,27 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
+import run_log
 from namegen.errors import NamegenError, OutputError
-from namegen.outputs.ranges import Job, look, make_range
+from namegen.outputs.ranges import Job, check_worker, make_range
+from run_log import logged
 
-AHEAD = 4  # ranges a worker that are submitted at once: an engine is not made to hold a million
+AHEAD = 4  # ranges per worker that are submitted at once: engines are not made to hold a million
 LINE_SECONDS = 10.0
-Ranges = list[tuple[int, int]]  # the first part of each, and the last
+Ranges = list[tuple[int, int]]  # the first and the last part of each
 
 
-@task(name="look", cache_policy=NO_CACHE)
-def look_on_worker(job: tuple[Any, ...]) -> str:
-    """Whether a worker sees the job's folder and has its versions; its host."""
-    return look(Job(*job))
+@task(name="check", cache_policy=NO_CACHE)
+def check_on_worker(job: tuple[Any, ...]) -> str:
+    """Checks that a worker sees the job's folder and has its versions; the worker's host."""
+    return check_worker(Job(*job))
 
 
 @task(name="parts", task_run_name="parts {first} to {last}", cache_policy=NO_CACHE)
 def make_on_worker(job: tuple[Any, ...], first: int, last: int) -> list[tuple[Any, ...]]:
     """Makes the parts `first` to `last`."""
-    return [tuple(part) for part in make_range(Job(*job), range(first, last + 1))]
+    with logged():
+        return [tuple(part) for part in make_range(Job(*job), range(first, last + 1))]
 
 
 @flow(name="spread", description="Makes parts of a data set on the workers of an engine.", validate_parameters=False)
@@ -46,31 +50,32 @@ def spread(job: tuple[Any, ...], ranges: Ranges, slots: int) -> list[tuple[Any, 
         slots: how many tasks the engine runs at once.
 
     Raises:
-        OutputError: where a worker does not see the folder, or ranges failed twice, with their numbers.
-        SettingError: where a worker has other versions.
+        OutputError: if a worker does not see the folder, or if ranges failed twice, with their numbers.
+        SettingError: if a worker has other versions.
     """
     log, client = get_run_logger(), getattr(FlowRunContext.get().task_runner, "client", None)  # type: ignore[union-attr]
-    if client:  # Dask: its workers do not have this file
-        client.upload_file(__file__)
-    hosts = {answer.result() for answer in [look_on_worker.submit(job) for _ in range(slots)]}
+    if client:  # Dask, whose workers do not have these files
+        for file in (run_log.__file__, __file__):
+            client.upload_file(file)
+    hosts = {answer.result() for answer in [check_on_worker.submit(job) for _ in range(slots)]}
     log.info("%s ranges of parts on %s workers, on %s", len(ranges), slots, ", ".join(sorted(hosts)))
     parts: list[tuple[Any, ...]] = []
     failures = list(_attempt(job, ranges, slots, parts))
     if failures:
         for (first, last), error in failures:
-            log.warning("Parts %s to %s failed, and are tried once more: %s", first, last, error)
+            log.warning("Parts %s to %s failed, and are tried again: %s", first, last, error)
         failures = list(_attempt(job, [piece for piece, _ in failures], slots, parts))
     if failures:
         which = ", ".join(f"{first} to {last}" for (first, last), _ in failures)
         what = f"lacks the parts {which}, which failed twice ({failures[0][1]})"
-        raise OutputError(what, job[0], "Run the job again: it goes on from here")
+        raise OutputError(what, job[0], "Run the job again; it continues from here")
     return parts
 
 
 def _attempt(
     job: tuple[Any, ...], ranges: Ranges, slots: int, parts: list[tuple[Any, ...]]
 ) -> Iterator[tuple[tuple[int, int], str]]:
-    """Makes each range once; gives those that failed, and why."""
+    """Makes each range once; yields those that failed, and why."""
     left, total = deque(ranges), sum(last - first + 1 for first, last in ranges)
     under_way: deque[tuple[tuple[int, int], PrefectFuture[list[tuple[Any, ...]]]]] = deque()
     next_line, done = time.monotonic() + LINE_SECONDS, 0

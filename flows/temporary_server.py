@@ -1,9 +1,8 @@
-"""A Prefect server that lives as long as this process and no longer. Standard library only, in the parent.
+"""A Prefect server that lives as long as this process. The parent uses only the standard library.
 
-Unlike the one that Prefect starts by itself when it is first needed, it starts before the heavy imports and
-overlaps them, it is given 120 s for a fresh database, it sends no telemetry, and it ends with its parent
-however that ends: it holds the reading end of a pipe whose writing end only the parent has, and the operating
-system closes that end for a process that is killed.
+Unlike the server that Prefect starts by itself when it first needs one, this one starts before the heavy imports and
+overlaps them, has 120 s for a fresh database, sends no telemetry, and ends with its parent, however that ends: it reads
+from a pipe that only the parent can write to, and the operating system closes the pipe of a killed process.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ ENVIRONMENT = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
 }
-# What is meant for another server: nobody but this process can use this one, and it has no password.
+# Meant for other servers. Only this process can use this one, so it has no password.
 IGNORED = {"PREFECT_SERVER_API_AUTH_STRING"}
 
 
 class TemporaryServer:
-    """Starts when made; `url` waits until it answers; the end of this process stops it."""
+    """Starts when it is made. `url` waits until it answers, and the end of this process stops it."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(  # noqa: S603 - it runs this file
@@ -39,10 +38,10 @@ class TemporaryServer:
             stdout=subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if name not in IGNORED} | ENVIRONMENT,
             text=True,
-            start_new_session=True,  # Ctrl-C is for the flow, which needs the server to say that it was cancelled
+            start_new_session=True,  # Ctrl-C is for the flow, which then still needs the server
         )
-        # Not the end of a `with` block: Prefect sends its last logs and events when the interpreter ends, and only
-        # then calls what is registered here.
+        # Not at the end of a `with` block: Prefect sends its last logs and events when the interpreter exits, and what
+        # is registered here is called after that.
         atexit.register(self.stop)
         self._answers: SimpleQueue[str] = SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -51,7 +50,7 @@ class TemporaryServer:
         """The address of its API, once it answers.
 
         Raises:
-            RuntimeError: where it ends or is not ready in time.
+            RuntimeError: if it ends, or is not ready in time.
         """
         try:
             answer = self._answers.get(timeout=STARTUP_SECONDS)
@@ -72,13 +71,13 @@ class TemporaryServer:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        self._answers.put(self.process.stdout.readline().strip())  # "" where it ended without a word
+        self._answers.put(self.process.stdout.readline().strip())  # "" if it ended without a word
         for _ in self.process.stdout:
-            pass  # whatever else it may say must not fill the pipe
+            pass  # so that whatever else it prints does not fill the pipe
 
 
 def serve() -> None:
-    """The server process: serves on a free port, says the address on stdout, ends when stdin closes."""
+    """The server process: serves on a free port, prints the address, and ends when stdin is closed."""
     import socket
 
     listener = socket.create_server(("127.0.0.1", 0))

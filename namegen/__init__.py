@@ -1,4 +1,8 @@
-"""Batches of plausible names with known probabilities, the same bytes on every machine."""
+"""Batches of plausible names with known probabilities, the same bytes on every machine.
+
+model = namegen.fit(["emma", "olivia", ...])    # or namegen.load("outputs")
+model.sample(10), model.score(["emma"]), model.save("my-model")
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from namegen.errors import NamegenError
 
 if TYPE_CHECKING:
-    from namegen.automaton.automaton import Automaton
-    from namegen.report.inspection import load
+    from namegen.model import Model, load
+    from namegen.pipeline import fit
     from namegen.upkeep.verify import verify
 
-__all__ = ["Automaton", "NamegenError", "load", "verify"]
+__all__ = ["Model", "NamegenError", "fit", "load", "verify"]
 __version__ = "0.1.0"
 
-# imported when asked for: verifying needs less than drawing and scoring, and the command line at first none of it
+# Imported when they are asked for: each needs other slow packages, and the command line at first none of them.
 _HOMES = {
-    "Automaton": "namegen.automaton.automaton",
-    "load": "namegen.report.inspection",
+    "Model": "namegen.model",
+    "fit": "namegen.pipeline",
+    "load": "namegen.model",
     "verify": "namegen.upkeep.verify",
 }
 

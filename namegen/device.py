@@ -1,4 +1,4 @@
-"""Which device to train and sample on, and what to say when its memory is full."""
+"""The choice of a device to train and sample on, and the error for a device that is out of memory."""
 
 from __future__ import annotations
 
@@ -9,33 +9,37 @@ from contextlib import contextmanager
 
 from namegen.errors import DeviceError, SettingError
 
-DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")  # NVIDIA's, and AMD's, which torch calls cuda
-MOST_CORES = 8  # each has a part in memory
+DRIVERS = (
+    "libcuda.so.1",
+    "nvcuda.dll",
+    "libamdhip64.so",
+)  # NVIDIA's, and AMD's: torch calls both cuda
+MOST_CORES = 8  # each thread holds a part in memory
 
 
 def resolve_device(device: str) -> str:
-    """A torch device that is there, for a wish: "auto" is the GPU where there is one, else the CPU.
+    """The torch device to use: "auto" is the GPU if there is one, else the CPU.
 
     Raises:
-        SettingError: for a device that is not there.
+        SettingError: if the device is not available.
     """
     if device == "cpu":
         return device
-    import torch  # slow to import, and not needed to say that the CPU is there
+    import torch  # slow to import, and not needed for the CPU
 
-    there = [name for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)) if backend.is_available()]
+    gpus = [name for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)) if backend.is_available()]
     if device == "auto":
-        return (*there, "cpu")[0]
-    if device not in there:
-        choices = " or ".join((*there, "cpu", "auto"))
-        raise SettingError(f"device {device!r} is not there", remedy=f"Use {choices}")
+        return (*gpus, "cpu")[0]
+    if device not in gpus:
+        choices = " or ".join((*gpus, "cpu", "auto"))
+        raise SettingError(f"device {device!r} is not available", remedy=f"Use {choices}")
     return device
 
 
 def sampling_device(device: str) -> str:
-    """Like `resolve_device`, for sampling: "cuda" or "cpu", as MPS has no float64 for the log-probabilities.
+    """Like `resolve_device`, for sampling: "cuda" or "cpu", because MPS lacks the float64 of log-probabilities.
 
-    Without the driver of a GPU torch is not even imported.
+    If "auto" finds no GPU driver, torch is not even imported.
     """
     if device in {"cpu", "mps"} or (device == "auto" and not any(map(_can_be_loaded, DRIVERS))):
         return "cpu"
@@ -43,14 +47,14 @@ def sampling_device(device: str) -> str:
 
 
 def cores() -> int:
-    """How many threads sample and write, unless someone says otherwise: the cores of this process, up to 8."""
+    """The default number of threads that sample and write: the cores that this process may use, up to 8."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(allowed, MOST_CORES)
 
 
 @contextmanager
 def memory_of(device: str) -> Iterator[None]:
-    """What runs inside and finds no memory raises DeviceError: torch and numpy say it in several ways."""
+    """Turns any out-of-memory error inside the block into a DeviceError. Torch and numpy report it in several ways."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

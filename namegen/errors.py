@@ -1,23 +1,23 @@
-"""What can go wrong, in words a person can act on.
+"""The errors that the user can act on.
 
-Every error carries three values: what happened, where (a file and, for text, a line), and the remedy. Its text
-is always a single line without control characters, whatever a file or path had in it.
+Every error has three parts: what happened, where (a file and, for text, a line), and what to do about it. Its text is
+always a single line without control characters, whatever the file or path contains.
 """
 
 from __future__ import annotations
 
 
 class NamegenError(Exception):
-    """An error that a person can mend.
+    """An error that the user can fix.
 
     Args:
         what: the rule that was broken, with the values that broke it.
-        where: the file, with its line where there is one; empty for an argument.
+        where: the file, with the line if it has one; empty if the error is about an argument.
         remedy: what to do about it.
     """
 
     def __init__(self, what: str, where: str = "", remedy: str = "") -> None:
-        super().__init__(what, where, remedy)  # all three, so that the error survives pickling
+        super().__init__(what, where, remedy)  # all three, so that the error can be pickled
         self.what = what
         self.where = where
         self.remedy = remedy
@@ -28,7 +28,7 @@ class NamegenError(Exception):
 
 
 class SettingError(NamegenError):
-    """A setting is out of its range, or names something that is not there."""
+    """A setting is out of range, or names something that does not exist."""
 
 
 class CorpusError(NamegenError):
@@ -36,15 +36,15 @@ class CorpusError(NamegenError):
 
 
 class ModelError(NamegenError):
-    """A table of probabilities is not one, or cannot be turned into an automaton."""
+    """A table is not a table of probabilities, or cannot be turned into an automaton."""
 
 
 class ArtifactError(NamegenError):
-    """A file that namegen once wrote is missing, cut short, altered, or of a newer format."""
+    """A file that namegen wrote is missing, cut short, altered, or in a newer format."""
 
 
 class DeviceError(NamegenError):
-    """A device has no more memory: no fault of the input, and the job may pass on another device."""
+    """A device is out of memory. The input is fine, and the job may succeed on another device."""
 
 
 class OutputError(NamegenError):
@@ -52,11 +52,11 @@ class OutputError(NamegenError):
 
 
 class LeaseError(OutputError):
-    """A folder in a store may be another job's by now. Nothing is wrong with the input: the job may be run again."""
+    """Another job may have taken over a folder in an object store. The input is fine: run the job again."""
 
 
 def unreadable(error: OSError, path: object, what: str = "cannot be read") -> ArtifactError:
-    """What a disk or a store said of a file or folder that it does not give, and what to look at."""
+    """The error for a file or folder that a disk or store failed to read, with what to check."""
     where = str(error.filename or path)
     remedy = (
         "Check the credentials, its permissions and the network"
@@ -67,5 +67,5 @@ def unreadable(error: OSError, path: object, what: str = "cannot be read") -> Ar
 
 
 def printable(text: str) -> str:
-    """`text` with every character that would not print (controls, escapes, line breaks) as its escape."""
+    """`text` with every unprintable character (control, escape, line break) replaced by its escape sequence."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,88 +1,392 @@
-"""From names to all that a model's folder holds, step by step: the flow's tasks do it, and a repair does it again."""
+"""The whole job, stage by stage, from a list of names to a data set of new ones.
+
+    plan -> make = (learn = count -> train -> assess) -> save -> sample
+
+`plan` decides everything and makes nothing. `learn` goes from names to a model, and `make` from a plan to a data set;
+what an earlier run has made is found and kept. The Prefect flow, `namegen.fit`, a repair and the tests all run these
+functions. The caller may say how a stage is run: the flow runs each as a task of Prefect.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
-import polars as pl
+from namegen.corpus.corpus import Corpus, Split, corpus_of, names_frame, read_corpus, split
+from namegen.device import cores, memory_of, resolve_device, sampling_device
+from namegen.errors import ArtifactError, NamegenError, SettingError, printable
+from namegen.outputs import layout
+from namegen.outputs.dataset import DatasetManifest
+from namegen.outputs.manifests import open_manifest
+from namegen.outputs.model_folder import Contents, ModelFolder, model_name
+from namegen.outputs.room import check_room, check_writable
+from namegen.parameters import DEFAULT, Parameters, checked
+from namegen.progress import Progress, progress
+from namegen.storage.files import Location, location, make_folder
+from namegen.storage.locks import alone_in
+from namegen.training import recipe as recipes
+from namegen.training.recipe import Recipe
 
-from namegen.automaton.automaton import TOTAL, Automaton
-from namegen.corpus.corpus import Corpus, Split, names_frame, split
-from namegen.corpus.ngrams import NgramCounts, bigram_frame, count_ngrams
-from namegen.device import resolve_device
-from namegen.errors import ArtifactError, NamegenError
-from namegen.outputs.model_folder import ModelFolder
-from namegen.training.evaluate import evaluate
-from namegen.training.fit import Fitted, fit_models
-from namegen.training.likeness import measure
-from namegen.training.quantise import quantise, round_to_weights
-from namegen.training.recipe import of_configuration
+# Slow modules are imported by the stages that need them: planning has to be quick.
+if TYPE_CHECKING:
+    import polars as pl
+
+    from namegen.automaton.automaton import Automaton
+    from namegen.corpus.ngrams import NgramCounts
+    from namegen.model import Model
+    from namegen.outputs.part import Source
+    from namegen.outputs.writer import Elsewhere, Written
+    from namegen.training.checkpoint import Checkpoint
+    from namegen.training.fit import Fitted
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+log = logging.getLogger(__name__)
 
 
-def assess(fitted: Fitted, corpus: Corpus, parts: Split, model: str) -> tuple[Automaton, dict[str, pl.DataFrame]]:
-    """Makes each table an automaton, and measures the NLL of both, and how good the names are that it draws.
+@dataclass(frozen=True)
+class Fitting:
+    """What a model is fitted to, and how.
+
+    Args:
+        device: the torch device to train on, or "auto".
+        origin: what the model's manifest says of where it comes from; see `Writing`.
+    """
+
+    corpus: Corpus
+    split: Split
+    recipe: Recipe
+    device: str = "auto"
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What the model's id is made from."""
+        return self.recipe.configuration(self.corpus.sha256)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job is going to do.
+
+    Args:
+        model: the model's folder, which may be there or not.
+        names: the data set's folder.
+        workers: how many parts are made at once.
+        automaton: the model's, if it is there already.
+        is_complete: whether the data set has all names already.
+    """
+
+    fitting: Fitting
+    model: ModelFolder
+    names: Location
+    count: int
+    seed: int
+    workers: int = 1
+    automaton: Automaton | None = None
+    is_complete: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a job has made: the model's folder, the data set's, and what writing it came to."""
+
+    model: ModelFolder
+    names: Location
+    written: Written
+
+
+class Run(Protocol):
+    """Runs a stage with its arguments, and returns what it returns."""
+
+    def __call__(self, stage: Callable[[*Ts], T], /, *arguments: *Ts) -> T:
+        """Runs it."""
+
+
+def directly(stage: Callable[[*Ts], T], /, *arguments: *Ts) -> T:
+    """Runs a stage here and now."""
+    return stage(*arguments)
+
+
+def fit(
+    names: str | Path | Iterable[str],
+    *,
+    model: str = DEFAULT.model,
+    preset: str = DEFAULT.preset,
+    holdout: float = DEFAULT.holdout,
+    order: int | None = DEFAULT.order,
+    states: int | None = DEFAULT.states,
+    device: str = DEFAULT.device,
+) -> Model:
+    """Fits a model to a list of names: `namegen.fit`.
+
+    It shows its progress as a job does, on a terminal and in a notebook. Nothing is written; see `Model.save`.
+
+    Args:
+        names: a list or a polars Series of names, or the path of a file with one name per line.
+        model: "bigram", "neural-bigram", "kneser-ney", "mlp" or "blend".
+        preset: "quick", "default" or "best".
+        holdout: the share of the names to hold out, half for dev and half for test.
+        order: n of the longest n-grams; None for the preset's.
+        states: how many unseen contexts a network's model gets as states; None for the preset's.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        SettingError: for a setting that is out of bounds or does not suit the names.
+        CorpusError: for names that cannot be used, with their place and what to do.
+        DeviceError: if the device has too little memory.
+
+    >>> fit(["emma", "olivia", "ava"] * 10, model="kneser-ney").sample(3, into="list")
+    ['emma', 'oliva', 'olivia']
+    """
+    from namegen.model import Model
+
+    asked = {"model": model, "preset": preset, "holdout": holdout, "order": order, "states": states, "device": device}
+    parameters = Parameters(**{name: checked(name, value) for name, value in asked.items()})
+    origin: dict[str, str] = {"preset": parameters.preset}
+    if isinstance(names, str | Path):
+        corpus, origin["names"] = read_corpus(names), str(Path(names).absolute())
+    else:
+        corpus = corpus_of(names)
+    contents = learn(plan_fit(corpus, parameters, origin))
+    return Model(contents.automaton, contents)
+
+
+def plan(parameters: Parameters) -> Plan:
+    """Reads the names, and checks everything that can be checked before anything is made.
+
+    Raises:
+        NamegenError: if the names cannot be read, are too few or too short for a setting, if a device is not there, if
+            the output folder cannot be written or has no room, or if what lies there is damaged or newer.
+    """
+    p = parameters
+    if p.seed is None:
+        raise SettingError("seed null needs a run of a Prefect deployment", remedy="Choose a seed")
+    corpus = read_corpus(p.names)
+    fitting = plan_fit(corpus, p, {"names": str(Path(p.names).absolute()), "preset": p.preset})
+    sizes = f"{len(fitting.split.train):,} train, {len(fitting.split.dev):,} dev, {len(fitting.split.test):,} test"
+    characters, blank = len(corpus.vocabulary) - 1, corpus.blank_lines
+    counted = f"{len(corpus.names):,} names ({sizes}), {characters} characters, {blank} blank lines skipped"
+    log.info("%s: %s", printable(p.names), counted)
+    planned = plan_output(fitting, location(p.output), p.count, p.seed, workers=p.workers or cores())
+    check_room(planned.names, p.count, corpus.names)
+    return planned
+
+
+def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) -> Fitting:
+    """The part of a plan that decides what the model is.
+
+    Raises:
+        SettingError: if a setting does not suit the names, or the device is not there.
+        CorpusError: if there are too few names.
+    """
+    p = parameters
+    parts = split(corpus, p.holdout)
+    recipe = recipes.choose(corpus, p.model, p.preset, p.holdout, order=p.order, states=p.states)
+    if p.device != "auto":
+        resolve_device(p.device)
+    return Fitting(corpus, parts, recipe, p.device, origin)
+
+
+def plan_output(fitting: Fitting, output: Location, count: int, seed: int, *, workers: int = 1) -> Plan:
+    """The part of a plan that decides where things go, with what is there already.
+
+    Raises:
+        OutputError: if the output folder cannot be written.
+        ArtifactError: if what lies there is damaged, newer, or something else.
+    """
+    for folder in (layout.MODELS, layout.NAMES):
+        check_writable(output / folder)
+    name = model_name(fitting.configuration)
+    model, names = ModelFolder(layout.model_folder(output, name)), layout.dataset_folder(output, name, seed)
+    manifest = open_manifest(names, DatasetManifest).sound()
+    automaton = model.load()
+    if manifest and automaton:
+        manifest.check_stream(names, automaton.stream(seed))
+    is_complete = bool(manifest and manifest.rows >= count)
+    return Plan(fitting, model, names, count, seed, workers, automaton, is_complete)
+
+
+def make(plan: Plan, *, run: Run = directly, progress: Progress = progress, elsewhere: Elsewhere | None = None) -> Made:
+    """Makes what a plan lacks: the model, then the names.
+
+    Args:
+        run: runs each stage.
+        progress: shows how far a stage is.
+        elsewhere: makes the full parts on other processes or hosts; None to make them in this process.
+
+    Raises:
+        NamegenError: if something is wrong that a person can mend.
+        OSError: if a disk or a store fails.
+    """
+    with alone_in(plan.model.path) as still_alone:
+        automaton = plan.model.load()
+        if automaton:
+            log.info("%s is there already: nothing to count, train or evaluate", plan.model.path)
+            plan.model.checkpoint.remove()  # left by a job that died at its very end
+        else:
+            contents = learn(plan.fitting, run=run, progress=progress, checkpoint=plan.model.checkpoint)
+            still_alone()
+            run(save, plan.model, contents)
+            automaton = contents.automaton
+        make_folder(plan.names)  # before the lock is released: a model with names is not pruned
+    written = run(sample, plan, automaton, progress, elsewhere)
+    _log_written(plan, written)
+    return Made(plan.model, plan.names, written)
+
+
+def learn(
+    fitting: Fitting, *, run: Run = directly, progress: Progress = progress, checkpoint: Checkpoint | None = None
+) -> Contents:
+    """Makes a model: everything that its folder holds.
+
+    Args:
+        run, progress: as for `make`.
+        checkpoint: where the training resumes from, and is saved.
+    """
+    counts = run(count, fitting)
+    fitted, trained = run(train, fitting, counts, progress, checkpoint)
+    automaton, figures = run(assess, fitting, fitted)
+    tables = {**described(fitting, counts, fitted), **figures}
+    return Contents(automaton, fitting.configuration, tables, {**fitting.origin, **trained})
+
+
+def count(fitting: Fitting) -> NgramCounts:
+    """Counts the n-grams of the training names."""
+    from namegen.corpus.ngrams import count_ngrams
+
+    counts = count_ngrams(fitting.split.train, fitting.corpus.vocabulary, fitting.recipe.order)
+    log.info("%s contexts of up to %s symbols", f"{counts.states:,}", fitting.recipe.order - 1)
+    return counts
+
+
+def train(
+    fitting: Fitting, counts: NgramCounts, progress: Progress, checkpoint: Checkpoint | None
+) -> tuple[Fitted, dict[str, Any]]:
+    """Fits the models; returns with them what the manifest says of the training."""
+    from namegen.training.fit import fit_models
+
+    device, started, passes = resolve_device(fitting.device), time.perf_counter(), fitting.recipe.network.all_passes
+    with progress(passes, "Training mlp, passes") as advance, memory_of(device):
+        dev, recipe = fitting.split.dev, fitting.recipe
+        fitted = fit_models(counts, dev, recipe, device, checkpoint=checkpoint, on_pass=advance)
+    seconds = round(time.perf_counter() - started, 3)
+    log.info("Trained on %s in %.2f s", device, seconds)
+    return fitted, {"trained_on": device, "training_seconds": seconds}
+
+
+def assess(fitting: Fitting, fitted: Fitted) -> tuple[Automaton, dict[str, pl.DataFrame]]:
+    """Makes an automaton of each table, and measures its NLL, and how like the list the names are that it draws.
 
     Returns:
-        the automaton of `model`, as the others are needed no longer; "evaluation" and "quality".
+        the automaton of the recipe's model, as the others are not needed any more; "evaluation" and "quality".
     """
+    import polars as pl
+
+    from namegen.training.evaluate import evaluate
+    from namegen.training.likeness import measure
+    from namegen.training.quantise import quantise
+
     evaluation, quality = [], []
     for name, table in fitted.tables.items():
         automaton = quantise(table.probabilities, table.contexts)
-        evaluation.append(evaluate(name, table.probabilities, automaton, parts, table.exact))
+        evaluation.append(evaluate(name, table.probabilities, automaton, fitting.split, table.exact))
         if name != "uniform":
-            quality.append(measure(name, automaton, corpus))
-        if name == model:
+            quality.append(measure(name, automaton, fitting.corpus))
+        if name == fitting.recipe.model:
             chosen = automaton
     return chosen, {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
 
 
-def save(
-    folder: ModelFolder,
-    corpus: Corpus,
-    counts: NgramCounts,
-    fitted: Fitted,
-    automaton: Automaton,
-    figures: dict[str, pl.DataFrame],
-    notes: dict[str, Any],
-) -> None:
-    """Writes the model's folder."""
-    # rounded as in its automaton, which hides the last bits, in which machines differ
+def described(fitting: Fitting, counts: NgramCounts, fitted: Fitted) -> dict[str, pl.DataFrame]:
+    """The tables that say what was learnt: names, n-grams, bigrams, and the course of the training."""
+    from namegen.automaton.automaton import TOTAL
+    from namegen.corpus.ngrams import bigram_frame
+    from namegen.training.quantise import round_to_weights
+
+    # rounded as in the automaton, which hides the last bits, where machines differ
     learnt = round_to_weights(fitted.tables["neural-bigram"].probabilities) / TOTAL
-    own = {
-        "names": names_frame(corpus, folder.configuration["holdout"]),
-        "bigrams": bigram_frame(corpus.names, counts, fitted.tables["bigram"].probabilities, learnt),
+    return {
+        "names": names_frame(fitting.corpus, fitting.recipe.holdout),
+        "ngrams": counts.to_frame(),
+        "bigrams": bigram_frame(fitting.corpus.names, counts, fitted.tables["bigram"].probabilities, learnt),
         "training": fitted.training,
     }
-    folder.save(automaton, counts, {**own, **figures}, notes)
 
 
-def make_again(
-    folder: ModelFolder,
-    corpus: Corpus,
-    automaton_sha256: str | None,
-    notes: dict[str, Any],
-    log: Callable[[str], None],
+def save(folder: ModelFolder, contents: Contents) -> None:
+    """Writes the model's folder."""
+    folder.save(contents)
+    log.info("Wrote %s", folder.path)
+
+
+def sample(plan: Plan, automaton: Automaton, progress: Progress, elsewhere: Elsewhere | None) -> Written:
+    """Samples the names that the data set lacks, and writes them."""
+    from namegen.outputs.writer import write_dataset
+
+    source = source_of(plan, automaton)
+    with progress(plan.count, "Sampling names") as advance, alone_in(plan.names) as still_alone:
+        return write_dataset(
+            plan.names,
+            plan.count,
+            source.stream,
+            source.rows,
+            source.configuration,
+            workers=plan.workers,
+            on_part=advance,
+            still_alone=still_alone,
+            elsewhere=elsewhere,
+        )
+
+
+def source_of(plan: Plan, automaton: Automaton) -> Source:
+    """Where the rows of a plan's data set come from."""
+    from namegen.outputs.part import Source
+    from namegen.sampling.stream import arrow_strings
+
+    known, device = arrow_strings(plan.fitting.corpus.names), sampling_device(plan.fitting.device)
+    return Source(plan.model.path, plan.fitting.configuration, automaton, known, plan.seed, device)
+
+
+def _log_written(plan: Plan, written: Written) -> None:
+    for name in written.replaced:
+        log.warning("%s did not match the manifest, and was made again", plan.names / name)
+    for name in written.removed:
+        log.warning("%s did not belong to the data set, and was removed", plan.names / name)
+    if written.made:
+        log.info("Wrote %s of %s parts in %s", written.made, written.made + written.kept, plan.names)
+    else:
+        log.info("Nothing to do: %s already holds %s names", plan.names, f"{written.rows:,}")
+    if written.rows > plan.count:
+        log.info("It keeps them all; the %s that were asked for come first", f"{plan.count:,}")
+
+
+def refit(
+    folder: ModelFolder, corpus: Corpus, configuration: dict[str, Any], sha256: str | None, origin: dict[str, Any]
 ) -> None:
-    """Makes a damaged model's folder anew, from its configuration and its names.
+    """Makes a damaged model's folder again, from its configuration and its names.
 
     Args:
-        automaton_sha256: what the automaton has to be; None where nobody knows any more.
-        notes: of the manifest that was.
+        sha256: of the automaton that has to come of it; None if nobody knows any more.
+        origin: of the manifest that was.
 
     Raises:
-        ArtifactError: where this machine, or this version, makes another automaton; then nothing is written.
+        ArtifactError: if this machine, or this version, makes another automaton; then nothing is written.
     """
     remedy = f"Remove {folder.path} and the names drawn from it, and run the job again"
     try:
-        model, preset, holdout = of_configuration(folder.configuration)
-        parts, device = split(corpus, holdout), resolve_device(notes.get("trained_on", "auto"))
+        recipe = recipes.of_configuration(configuration)
+        device = resolve_device(origin.get("trained_on", "auto"))
+        fitting = Fitting(corpus, split(corpus, recipe.holdout), recipe, device, origin)
     except NamegenError as error:
         raise ArtifactError(f"cannot be made again ({error.what})", str(folder.path), remedy) from error
-    counts = count_ngrams(parts.train, corpus.vocabulary, preset.order)
-    fitted = fit_models(counts, parts.dev, model, preset, device, log=log)
-    automaton, figures = assess(fitted, corpus, parts, model)
-    if automaton_sha256 not in {None, automaton.sha256}:
-        what = "was fitted on another machine or by another version: made here, it is another model"
+    contents = learn(fitting)
+    if sha256 not in {None, contents.automaton.sha256}:
+        what = "was fitted on another machine or by another version: fitted here, it is another model"
         raise ArtifactError(what, str(folder.path), remedy)
-    save(folder, corpus, counts, fitted, automaton, figures, notes)
+    # what it cost the first time stays, so that a repair changes nothing
+    folder.save(Contents(contents.automaton, configuration, contents.tables, origin))

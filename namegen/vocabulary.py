@@ -1,4 +1,4 @@
-"""Symbols and their ids: id 0 is the boundary ".", then the characters of the corpus in code point order."""
+"""Symbols and their ids. Id 0 is the boundary "."; the characters of the corpus follow in code point order."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MAX_LENGTH = 64  # characters in the longest name; after the 64th every name end
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols of a model, `V` in number.
+    """The V symbols of a model.
 
     Args:
-        symbols: one character a symbol; the boundary first, the others sorted by code point.
+        symbols: one character per symbol: the boundary, then the others sorted by code point.
     """
 
     symbols: str
@@ -30,11 +30,11 @@ class Vocabulary:
         if self.symbols[:1] != BOUNDARY or not 2 <= len(self.symbols) <= MAX_SYMBOLS:
             raise ValueError(f"a vocabulary is {BOUNDARY!r} and 1 to {MAX_SYMBOLS - 1} characters: {self.symbols!r}")
         if list(characters) != sorted(set(characters)) or BOUNDARY in characters:
-            raise ValueError(f"the characters of a vocabulary are sorted and distinct: {self.symbols!r}")
+            raise ValueError(f"the characters of a vocabulary must be sorted and distinct: {self.symbols!r}")
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Vocabulary:
-        """The vocabulary of `names`: every character that occurs in them."""
+        """The vocabulary of `names`: all characters that occur in them."""
         characters: set[str] = set()
         for name in names:
             characters.update(name)
@@ -45,16 +45,16 @@ class Vocabulary:
 
     @cached_property
     def id_of_code_point(self) -> NDArray[np.int16]:
-        """int16[largest code point + 2]: the id of each code point, -1 for those outside; the last entry is -1."""
+        """int16[largest code point + 2]: the id of each code point, -1 if it is not a symbol. The last entry is -1."""
         code_points = [ord(c) for c in self.symbols]
         ids = np.full(max(code_points) + 2, -1, np.int16)
         ids[code_points] = np.arange(len(self), dtype=np.int16)
-        ids[ord(BOUNDARY)] = -1  # the boundary is no character of a name
+        ids[ord(BOUNDARY)] = -1  # the boundary is not a character of a name
         return ids
 
     @cached_property
     def composes(self) -> bool:
-        """Whether NFC changes some pair of symbols, so that a drawn name may have another, normalised spelling."""
+        """Whether NFC changes any pair of symbols, so that a drawn name may have a different normalised spelling."""
         letters = self.symbols[1:]
         if letters.isascii():
             return False
@@ -63,12 +63,16 @@ class Vocabulary:
     def encode(self, names: Sequence[str]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
         """The symbol ids of all names, end to end, and the length of each name.
 
+        >>> Vocabulary(".ab").encode(["ab", "", "bx"])
+        (array([ 1,  2,  2, -1], dtype=int16), array([2, 0, 2]))
+
         Returns:
-            ids int16[sum of lengths], -1 for a character outside the vocabulary (the boundary is one of those,
-            too: no name contains it); lengths int64[len(names)], in characters.
+            ids int16[sum of lengths], -1 for a character outside the vocabulary. The boundary counts as outside,
+            because no name contains it.
+            lengths int64[len(names)], in characters.
         """
         lengths = np.fromiter(map(len, names), np.int64, len(names))
-        # surrogatepass: a lone surrogate cannot be encoded otherwise, and is a character like any other outside
+        # surrogatepass: a lone surrogate counts as a character outside the vocabulary, and needs this to be encoded
         code_points = np.frombuffer("".join(names).encode("utf-32-le", "surrogatepass"), np.uint32)
         lookup = self.id_of_code_point
         return lookup[np.minimum(code_points, len(lookup) - 1)], lengths

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -11,24 +12,26 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
+from prefect.client.schemas.objects import State
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 import command_line
 from generate import generate
-from namegen.__main__ import main
 from namegen.automaton.automaton import Automaton
 from namegen.automaton.logarithm import ln
 from namegen.automaton.walk import walk
+from namegen.commands.main import main
 from namegen.corpus.corpus import Corpus, read_corpus
+from namegen.model import Model
 from namegen.models import bigram
-from namegen.outputs.manifests import Manifest, read_manifest, write_manifest
+from namegen.outputs.manifests import Manifest, open_manifest, write_manifest
+from namegen.pipeline import Made
 from namegen.storage.files import Location
 from namegen.training.evaluate import nll
 from namegen.training.quantise import Contexts, quantise
 from notebook_draws import notebook_counts
 from servers import prefect_server as start_server
-from telling import Made
 
 ROOT = Path(__file__).parents[1]
 NAMES = ROOT / "data" / "names.txt"
@@ -44,6 +47,12 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("namegen")
+
+
+@pytest.fixture(autouse=True)
+def _shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What namegen logs reaches `caplog`, also after a run of the flow in this process."""
+    monkeypatch.setattr(logging.getLogger("namegen"), "propagate", True)
 
 
 @pytest.fixture(scope="session")
@@ -160,9 +169,22 @@ def automaton() -> Automaton:
     return quantise(bigram.fit(counts), counts)
 
 
+@pytest.fixture(scope="session")
+def model(automaton: Automaton) -> Model:
+    """The same, as users hold it."""
+    return Model(automaton)
+
+
 def table_nll(names: Sequence[str], probabilities: NDArray[np.float64], contexts: Contexts) -> float:
     """The NLL of names by a model's table, nats a symbol."""
     return nll(names, walk(names, contexts.vocabulary, contexts.successor, ln(probabilities)))[1]
+
+
+def attempt(**given: Any) -> State[Any]:  # noqa: ANN401 - the flow's parameters
+    """The state in which a run of the flow ends."""
+    run: Any = generate
+    state: State[Any] = run(**given, return_state=True)
+    return state
 
 
 def on_disk(path: Location) -> Path:
@@ -173,9 +195,9 @@ def on_disk(path: Location) -> Path:
 
 def rewrite(path: Path, kind: type[Manifest], **changes: Any) -> None:  # noqa: ANN401 - JSON
     """Changes a manifest, and gives it the checksum that belongs to it."""
-    manifest = read_manifest(path, kind)
+    manifest = open_manifest(path.parent, kind).sound()
     assert manifest
-    write_manifest(path, manifest.model_copy(update=changes))
+    write_manifest(path.parent, manifest.model_copy(update=changes))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,13 +7,12 @@ from namegen.corpus.ngrams import count_ngrams
 from namegen.models.mlp import Settings
 from namegen.training.checkpoint import Checkpoint
 from namegen.training.fit import Fitted, fit_models
-from namegen.training.recipe import Preset
+from namegen.training.recipe import Recipe
 
-SMALL = Preset(4, 500, Settings(embedding=8, hidden=32, passes=6, batch=256))
+SMALL = Recipe("blend", 4, 500, Settings(embedding=8, hidden=32, passes=6, batch=256), 0.2)
 
 
-def fit(names: Corpus, checkpoint: Checkpoint | None, lines: list[str] | None = None) -> Fitted:
+def fit(names: Corpus, checkpoint: Checkpoint | None) -> Fitted:
     parts = split(names)
     counts = count_ngrams(parts.train[:3000], names.vocabulary, SMALL.order)
-    log = lines.append if lines is not None else lambda line: None
-    return fit_models(counts, parts.dev[:300], "blend", SMALL, "cpu", checkpoint, log)
+    return fit_models(counts, parts.dev[:300], SMALL, "cpu", checkpoint=checkpoint)

@@ -14,18 +14,18 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import ROOT, on_disk
+from conftest import ROOT
 from namegen.corpus.corpus import Corpus, names_frame, split
 from namegen.corpus.ngrams import bigram_frame, count_ngrams
 from namegen.models import bigram, kneser_ney
-from namegen.outputs.dataset import dataset_folder, part_name
-from namegen.outputs.model_folder import model_folder
+from namegen.outputs.layout import dataset_folder, model_folder, part_name
+from namegen.outputs.model_folder import model_name
 from namegen.outputs.part import Source
 from namegen.outputs.writer import write_dataset
 from namegen.sampling.stream import arrow_strings
 from namegen.storage.files import make_folder, write_frame
 from namegen.training.quantise import quantise
-from namegen.training.recipe import COUNTING, configuration_of
+from namegen.training.recipe import choose
 
 PAGE = (ROOT / "docs" / "analytics.md").read_text()
 ROWS = 20_000  # a seed
@@ -58,7 +58,7 @@ def working_directory(names: Corpus, tmp_path_factory: pytest.TempPathFactory) -
     """
     root = tmp_path_factory.mktemp("analytics")
     output, known = root / "outputs", arrow_strings(names.names)
-    counts = count_ngrams(split(names, HOLDOUT).train, names.vocabulary, COUNTING.order)
+    counts = count_ngrams(split(names, HOLDOUT).train, names.vocabulary, 6)
     bigrams = counts.lower(2)
     smoothed = bigram.fit(bigrams)
     automata = {"kneser-ney": quantise(kneser_ney.fit(counts), counts), "bigram": quantise(smoothed, bigrams)}
@@ -67,14 +67,15 @@ def working_directory(names: Corpus, tmp_path_factory: pytest.TempPathFactory) -
         "bigrams": bigram_frame(names.names, counts, smoothed, smoothed),
     }
     for model, automaton in automata.items():
-        folder = model_folder(output, configuration_of(names.sha256, model, COUNTING, HOLDOUT))
-        make_folder(folder.path)
+        configuration = choose(names, model, "default", HOLDOUT).configuration(names.sha256)
+        folder = model_folder(output, model_name(configuration))
+        make_folder(folder)
         for table, frame in tables.items():
-            write_frame(on_disk(folder.path) / f"{table}.parquet", frame)
+            write_frame(folder / f"{table}.parquet", frame)
         for seed in SEEDS:
-            rows = Source(folder, automaton, known, seed).rows
-            target = dataset_folder(output, folder.path.name, seed)
-            write_dataset(target, ROWS, automaton.stream(seed), rows, folder.configuration)
+            source = Source(folder, configuration, automaton, known, seed)
+            target = dataset_folder(output, folder.name, seed)
+            write_dataset(target, ROWS, source.stream, source.rows, configuration)
     return root
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pty
 import re
@@ -18,9 +19,9 @@ import pytest
 
 import command_line
 import namegen
-import progress
 from conftest import COMMAND, KNESER_NEY, ROOT, run
-from parameters import PARAMETERS
+from namegen import progress
+from namegen.parameters import DEFAULT, types
 from servers import call, needs_proc, processes_with, tasks_of, wait_until
 
 
@@ -36,7 +37,7 @@ def test_the_command(first: subprocess.CompletedProcess[str]) -> None:
     lines = first.stdout.splitlines()
     assert lines[0].startswith("NLL in nats")
     folder = Path(lines[-1])
-    assert namegen.load(lines[-2]).order == 6
+    assert namegen.load(lines[-2]).automaton.order == 6
     assert pl.read_parquet(folder / "*.parquet").height == 5000
     assert namegen.verify(folder) == []
     assert "32,257 names" in first.stderr
@@ -130,7 +131,7 @@ def test_a_job_that_is_asked_to_end(
         process.send_signal(sent)
         log = process.communicate(timeout=60)[1]
     assert process.returncode == code, log
-    assert log.splitlines()[-1] == f"generate.py: {word}; the same command goes on from here"
+    assert log.splitlines()[-1] == f"generate.py: {word}; the same command resumes the job"
     (flow_run,) = call(f"{server}/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
     assert flow_run["state"]["type"] in {"CRASHED", "CANCELLED"}
     assert not list(tmp_path.rglob("*.tmp"))
@@ -183,7 +184,8 @@ def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
         command_line.parse(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for name, (_, default) in PARAMETERS.items():
+    for name in types():
+        default = getattr(DEFAULT, name)
         assert f"--{name} " in text
         assert default is None or f"(default: {default})" in " ".join(text.split())
     for word in (
@@ -198,12 +200,12 @@ def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_defaults_are_those_of_the_flow() -> None:
-    assert command_line.parse([]) == {name: default for name, (_, default) in PARAMETERS.items()}
+    assert command_line.parse([]) == DEFAULT
 
 
 def test_arguments_have_their_types() -> None:
     parsed = command_line.parse(["--count", "7", "--seed", str(2**64 - 1), "--holdout", "0", "--model", "bigram"])
-    assert (parsed["count"], parsed["seed"], parsed["holdout"]) == (7, 2**64 - 1, 0.0)
+    assert (parsed.count, parsed.seed, parsed.holdout) == (7, 2**64 - 1, 0.0)
 
 
 def test_refusals_of_a_fresh_process(environment: dict[str, str], tmp_path: Path) -> None:
@@ -233,19 +235,21 @@ def test_a_server_that_does_not_answer(environment: dict[str, str], tmp_path: Pa
             assert "Traceback" not in done.stderr
 
 
-def test_progress_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_without_a_terminal(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Quiet lines, one every few seconds."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
-    lines: list[str] = []
-    with progress.progress(2000, "Sampling", lines.append) as advance:
+    caplog.set_level(logging.INFO, "namegen")
+    percentages: list[float] = []
+    with progress.progress(2000, "Sampling", on_line=percentages.append) as advance:
         advance(500)
-    assert lines == []
+    assert caplog.messages == []
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    with progress.progress(2000, "Sampling", lines.append) as advance:
+    with progress.progress(2000, "Sampling", on_line=percentages.append) as advance:
         advance(500)
         advance(1000)
-    pattern = r"Sampling: (500|1,500) of 2,000, [\d,.]+ a second, [\d,]+ s left"
-    assert [re.fullmatch(pattern, line) is not None for line in lines] == [True, True]
+    pattern = r"Sampling: (500|1,500) of 2,000, [\d,.]+ per second, [\d,]+ s left"
+    assert [re.fullmatch(pattern, line) is not None for line in caplog.messages] == [True, True]
+    assert percentages == [25, 75, 100]
 
 
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +258,7 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        with progress.progress(2000, "Sampling", pytest.fail) as advance:
+        with progress.progress(2000, "Sampling") as advance:
             advance(1500)
             time.sleep(0.3)
         terminal.flush()

@@ -19,8 +19,7 @@ from click.testing import CliRunner
 import namegen
 import tiny
 from conftest import NAMEGEN, ROOT, inside, on_disk
-from namegen.__main__ import group
-from namegen.commands import NAMES
+from namegen.commands.main import NAMES, group
 from namegen.commands.sample import FEW
 
 
@@ -33,7 +32,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def automaton(output: Path) -> namegen.Automaton:
+def loaded(output: Path) -> namegen.Model:
     return namegen.load(on_disk(tiny.place(output).path))
 
 
@@ -45,11 +44,9 @@ def run(*arguments: object, stdin: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("count", [0, 3, FEW + 1])
-def test_sample(
-    output: Path, automaton: namegen.Automaton, count: int, capsysbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_sample(output: Path, loaded: namegen.Model, count: int, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """Every format holds the same rows, which are those of the API, few of them or many."""
-    expected = automaton.sample(count, seed=7, first=5)
+    expected = loaded.sample(count, seed=7, first=5)
     drawn = {}
     for form in ("csv", "jsonl", "names", "table", "parquet", "arrow"):
         arguments = ("sample", output, "--count", count, "--seed", 7, "--first", 5, "--format", form)
@@ -63,17 +60,17 @@ def test_sample(
     assert [line.split()[1] for line in drawn["table"].decode().splitlines()[1:]] == expected["name"].to_list()
 
 
-def test_score_of_a_pipe(output: Path, automaton: namegen.Automaton) -> None:
+def test_score_of_a_pipe(output: Path, loaded: namegen.Model) -> None:
     """A row for each line, in order: odd ones, too, and the last one without an end."""
     lines = ["emma", "Zoë", "", "a\tb", "мария", "\x1b[31m", 'a"b,c', "x" * 80, " emma", "emma"]
     data = "\ufeff" + "\n".join(lines[:2]) + "\r\n" + "\n".join(lines[2:])
     scored = pl.read_csv(run("score", "--quiet", output, stdin=data.encode()))
     scored = scored.with_columns(pl.col("name").fill_null(""))
     assert scored["name"].to_list() == lines
-    assert scored["log_prob"].to_list() == automaton.score(lines)
+    assert scored["log_prob"].to_list() == loaded.score(lines)
     assert pl.read_csv(run("score", output)).is_empty()
     done = subprocess.run([*NAMEGEN, "score", output], cwd=ROOT, input=b"emma\nEmma", capture_output=True, check=True)
-    assert done.stderr == b"1 of 2 names cannot be spelt by the model: -inf\n"
+    assert done.stderr == b"The model cannot spell 1 of 2 names: -inf\n"
 
 
 def test_score_of_files(output: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -97,14 +94,14 @@ def test_score_of_files(output: Path, tmp_path: Path, capsysbinary: pytest.Captu
     assert json.loads(rows[1]) == {"name": None, "log_prob": None}
 
 
-def test_explain(output: Path, automaton: namegen.Automaton, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_explain(output: Path, loaded: namegen.Model, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """A line a symbol and its context, and the sum."""
     lines = inside(capsysbinary, "explain", output, "mia").decode().splitlines()
     assert [line.split()[:3:2] for line in lines[1:5]] == [[".", "m"], [".m", "i"], [".mi", "a"], ["mia", "."]]
-    assert f"log-probability {automaton.score('mia'):.6f} nats" in lines[-1]
+    assert f"log-probability {loaded.score('mia'):.6f} nats" in lines[-1]
     lines = inside(capsysbinary, "explain", output, "m\x1b[31mé").decode().splitlines()
     assert "\\x1b" in lines[2]
-    assert lines[-1] == "log-probability -inf: the model's names have no “\\x1b”"
+    assert lines[-1] == "log-probability -inf: none of the model's names has a “\\x1b”"
     lines = inside(capsysbinary, "explain", output, "").decode().splitlines()
     assert lines[-1] == "log-probability -inf: “.” cannot follow here"
 
@@ -137,15 +134,15 @@ def test_an_unfinished_data_set(output: Path, tmp_path: Path, capsysbinary: pyte
         assert b"is an unfinished data set. Run its job again" in inside(capsysbinary, command, manifest.parent, code=2)
 
 
-def test_inspect(output: Path, automaton: namegen.Automaton, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_inspect(output: Path, loaded: namegen.Model, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """A model, its automaton alone, and a data set; as JSON, and for the eye."""
     model = on_disk(tiny.place(output).path)
     (names,) = (output / "names").glob("*/*")
     found = {path: json.loads(inside(capsysbinary, "inspect", path, "--json")) for path in (output, model, names)}
     assert found[output] == found[model]
     assert found[model]["kind"] == "model"
-    assert found[model]["automaton_sha256"] == found[names]["automaton_sha256"] == automaton.sha256
-    assert found[model]["states"] == automaton.states
+    assert found[model]["automaton_sha256"] == found[names]["automaton_sha256"] == loaded.automaton.sha256
+    assert found[model]["states"] == loaded.automaton.states
     evaluation = pl.read_parquet(model / "evaluation.parquet")
     own = evaluation.filter(model="kneser-ney", source="automaton", split="test", subset="all")
     assert found[model]["figures"]["nll_test_all"] == own["nll"].item()
@@ -173,11 +170,11 @@ def test_the_model_of_a_data_set(output: Path, tmp_path: Path, capsysbinary: pyt
     [
         (["sample", "none"], "there is no such file or folder"),
         (["sample", "a\0b"], "there is no such file"),
-        (["sample", "README.md"], "is cut short or no automaton"),
+        (["sample", "README.md"], "is cut short or not an automaton"),
         (["sample", "flows"], "holds no models"),
-        (["inspect", "README.md"], "no automaton"),
+        (["inspect", "README.md"], "not an automaton"),
         (["report", "README.md"], "is a file"),
-        (["explain", "s4://bucket/model", "emma"], "nothing is known of s4://"),
+        (["explain", "s4://bucket/model", "emma"], "s4:// is not supported"),
         (["sample", "OUTPUT", "--count", "-1"], "--count"),
         (["sample", "OUTPUT", "--seed", "18446744073709551616"], "--seed"),
         (["sample", "OUTPUT", "--first", "9223372036854775807"], "2^63-1"),
@@ -189,7 +186,7 @@ def test_the_model_of_a_data_set(output: Path, tmp_path: Path, capsysbinary: pyt
         (["score", "OUTPUT", "MODEL/names.parquet", "--column", "nam\x1be"], "it has name, split"),
         (["score", "OUTPUT", "MODEL/bigrams.parquet", "--column", "count"], "has int64 in the column 'count'"),
         (["score", "OUTPUT", "README.md", "--column", "name"], "README.md: has no columns"),
-        (["score", "OUTPUT", "FAKE-cut"], "Name a Parquet file that is whole"),
+        (["score", "OUTPUT", "FAKE-cut"], "Name a complete Parquet file"),
         (["score", "OUTPUT", "FAKE-twice"], "has 2 columns 'name'"),
         (["score", "OUTPUT", "FAKE-latin"], "UTF8"),
     ],
@@ -214,7 +211,7 @@ def test_what_is_imported(output: Path) -> None:
     """No command needs torch or Prefect, and a few names are drawn without compiled code."""
     program = f"""
 import sys
-from namegen.__main__ import main
+from namegen.commands.main import main
 codes = [main([*command.split(), {str(output)!r}]) for command in ("inspect --json", "sample --count 2")]
 print(codes, sorted({{"torch", "prefect", "pandas", "numba", "matplotlib"}} & set(sys.modules)))
 """

@@ -145,8 +145,9 @@ def test_no_torch_on_the_cpu() -> None:
     """A process that draws names in threads, the first thing it does, imports no torch."""
     program = (
         "import sys, numpy as np; from concurrent.futures import ThreadPoolExecutor;"
-        "from namegen.automaton.automaton import Automaton; from namegen.vocabulary import Vocabulary;"
-        "one = Automaton(Vocabulary('.a'), 2, np.array([[0, 2**32], [2**32, 0]]), np.ones((2, 2), np.int32));"
+        "from namegen.automaton.automaton import Automaton; from namegen.model import Model;"
+        "from namegen.vocabulary import Vocabulary;"
+        "one = Model(Automaton(Vocabulary('.a'), 2, np.array([[0, 2**32], [2**32, 0]]), np.ones((2, 2), np.int32)));"
         "frames = list(ThreadPoolExecutor(4).map(lambda seed: one.sample(3, seed), range(8)));"
         "print(frames[7]['name'].to_list(), 'torch' in sys.modules)"
     )

@@ -5,6 +5,7 @@ One file, as each case is a few lines against the same finished job.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import shutil
@@ -21,9 +22,10 @@ from conftest import on_disk, rewrite
 from namegen import verify
 from namegen.errors import ArtifactError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import DatasetManifest, number_of
+from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import Journal, Part
-from namegen.outputs.manifests import read_manifest
+from namegen.outputs.layout import part_number
+from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelManifest
 from namegen.outputs.writer import PARQUET, write_dataset
 from namegen.storage.files import sha256_of
@@ -116,7 +118,7 @@ def test_random_damage_is_found_and_mended(whole: Path, tmp_path: Path, times: i
         shutil.rmtree(output)
 
 
-def test_only_what_is_at_fault_is_made_again(output: Path) -> None:
+def test_only_what_is_wrong_is_made_again(output: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The other files are not touched, and the lines say what was wrong and what was done."""
     folder = names_of(output)
     part = folder / "part-000003.parquet"
@@ -124,12 +126,12 @@ def test_only_what_is_at_fault_is_made_again(output: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file() and file != part}
     (problem,) = verify(output)
     assert (
-        problem == f"{part}: was altered: it does not fit its checksum. Mend it with namegen verify --repair {folder}."
+        problem == f"{part}: was altered: its checksum does not match. Repair it with namegen verify --repair {folder}."
     )
-    lines: list[str] = []
-    assert verify(output, repair=True, log=lines.append) == []
-    assert f"to mend: {problem}" in lines
-    assert f"{folder}: kept 4 parts, and made 1" in lines
+    caplog.set_level(logging.INFO, "namegen")
+    assert verify(output, repair=True) == []
+    assert f"repairing: {problem}" in caplog.messages
+    assert f"{folder}: kept 4 parts, and made 1" in caplog.messages
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
@@ -142,7 +144,7 @@ def test_a_foreign_part_that_the_manifest_vouches_for(output: Path) -> None:
     vouch_for(one, part)
     (problem,) = verify(one)
     assert "has the row {'index': 400, 'name':" in problem
-    assert "where the model draws {'index': 400, 'name':" in problem
+    assert "but the model draws {'index': 400, 'name':" in problem
     assert verify(one, repair=True) == []
     assert tree(output) == before
 
@@ -167,8 +169,8 @@ def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (lambda table: table.drop_columns("is_novel"), "has not the columns of a data set"),
-        (lambda table: table.set_column(0, "index", table["index"].cast("int32")), "has not the columns"),
+        (lambda table: table.drop_columns("is_novel"), "does not have the columns of a data set"),
+        (lambda table: table.set_column(0, "index", table["index"].cast("int32")), "does not have the columns"),
         (lambda table: table.slice(0, 199), "has 199 rows"),
         (lambda table: table.slice(0, 0), "has 0 rows"),
         (lambda table: table.slice(1).take([*range(199), 0]), "has the row {'index': 201,"),
@@ -192,9 +194,9 @@ def test_parts_that_are_no_parts(output: Path, change: Callable[[pa.Table], pa.T
 
 def vouch_for(folder: Path, part: str) -> None:
     """Makes the manifest have a part as it is."""
-    manifest = read_manifest(folder / "_manifest.json", DatasetManifest)
+    manifest = open_manifest(folder, DatasetManifest).sound()
     assert manifest
-    sha256, number = list(manifest.part_sha256), number_of(part)
+    sha256, number = list(manifest.part_sha256), part_number(part)
     assert number is not None
     sha256[number] = sha256_of(folder / part)
     rewrite(folder / "_manifest.json", DatasetManifest, part_sha256=tuple(sha256))
@@ -207,7 +209,7 @@ def test_what_is_not_ours_is_put_aside(output: Path) -> None:
     (folder / "_SUCCESS").touch()
     (folder / ".part-000001.parquet.crc").touch()
     (problem,) = verify(output)
-    assert "mine.parquet: is none of the data set's parts" in problem
+    assert "mine.parquet: is not a part of the data set" in problem
     assert verify(output, repair=True) == []
     assert (folder / "_mine.parquet.aside").read_bytes() == b"mine"
     assert (folder / "_SUCCESS").exists()
@@ -239,7 +241,7 @@ def test_links_pipes_and_folders_in_the_way(output: Path, tmp_path: Path) -> Non
     (on_disk(place(output).path) / "quality.parquet").symlink_to("/dev/zero")
     problems = verify(output)
     assert len(problems) >= 4
-    assert sum("it is no regular file" in problem for problem in problems) >= 2
+    assert sum("it is not a regular file" in problem for problem in problems) >= 2
     assert verify(output, repair=True) == []
     assert tree(output) == before
     assert outside.read_bytes() == b"precious"
@@ -272,7 +274,7 @@ def test_what_readers_would_take_for_a_part(output: Path) -> None:
     part.write_bytes(b"")
     assert len(verify(names)) == 1
     names_of(output, 2).rename(names_of(output, 2).with_name("seed=02"))
-    assert sum("is no folder of a seed" in problem for problem in verify(names)) == 1
+    assert sum("is not a valid name for a seed's folder" in problem for problem in verify(names)) == 1
 
 
 def test_however_the_folder_is_named(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,9 +315,9 @@ def test_a_job_that_died_while_it_added(output: Path) -> None:
         return source.rows(first, rows)
 
     with pytest.raises(KeyboardInterrupt):
-        write_dataset(folder, 2000, source.automaton.stream(1), dies, source.model.configuration)
+        write_dataset(folder, 2000, source.stream, dies, source.configuration)
     (problem,) = verify(folder)
-    assert "_journal-000004.jsonl: was left by a job that died: run it again, with its --count" in problem
+    assert "_journal-000004.jsonl: was left by a job that died; run it again, with its --count" in problem
     kept = {file: file.stat().st_mtime_ns for file in folder.glob("part-*")}
     assert len(kept) == 7
     assert verify(folder, repair=True) == []
@@ -328,7 +330,7 @@ def test_a_part_that_came_too_late(output: Path) -> None:
     """A shorter one, of a job that another had taken over from: it is found, though the journal vouches for it."""
     folder, before = names_of(output), tree(output)
     source = DatasetCheck(folder)._source(None)
-    stream, configuration = source.automaton.stream(1), source.model.configuration
+    stream, configuration = source.stream, source.configuration
     late = folder.parent / "late"
     write_dataset(late, 3 * PART + 7, stream, source.rows, configuration)
     name = "part-000003.parquet"
@@ -340,7 +342,7 @@ def test_a_part_that_came_too_late(output: Path) -> None:
     assert tree(output) == before
 
 
-def test_a_count_is_not_taken_from_a_foreign_part(output: Path) -> None:
+def test_a_count_is_not_taken_from_a_foreign_part(output: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Without a manifest the last part says how many rows there were, if it says that it is one of these."""
     before = tree(output)
     folder = names_of(output)
@@ -350,15 +352,15 @@ def test_a_count_is_not_taken_from_a_foreign_part(output: Path) -> None:
         pq.write_table(table.replace_schema_metadata(metadata), folder / "part-001000.parquet")
         assert any("nothing says how many rows" in problem for problem in verify(folder, repair=True))
     (folder / "part-001000.parquet").unlink()
-    lines: list[str] = []
-    assert verify(folder, repair=True, log=lines.append) == []
-    assert any("900 rows, by its last part" in line for line in lines)
+    caplog.set_level(logging.INFO, "namegen")
+    assert verify(folder, repair=True) == []
+    assert any("900 rows, by its last part" in line for line in caplog.messages)
     assert tree(output) == before
 
 
 def test_names_that_unpack_to_very_many(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small file of a column that repeats is not unpacked, where nothing vouches for it."""
-    monkeypatch.setattr("namegen.upkeep.model_check.MOST_UNVOUCHED", 1000)
+    monkeypatch.setattr("namegen.upkeep.model_check.MOST_UNCHECKED", 1000)
     before = tree(output)
     path = on_disk(place(output).path) / "names.parquet"
     pq.write_table(pa.table({"name": pa.array(["abc"] * 1001).dictionary_encode()}), path)
@@ -379,12 +381,12 @@ def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path)
     assert tree(alone) == tree(names_of(output))
     other = tmp_path / "other"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tiny.PRESETS, "kneser-ney", replace(tiny.PRESETS["kneser-ney"], order=3))
+        patch.setitem(tiny.RECIPES, "kneser-ney", replace(tiny.RECIPES["kneser-ney"], order=3))
         job(other)
         (folder,) = (other / "models").glob("kneser-ney-*")
     before = contents(alone)
     for folders in (alone, names_of(output)):  # one typo must not replace names by those of another model
-        assert "holds no names of" in verify(folders, model=folder, repair=True)[0]
+        assert "was not drawn from" in verify(folders, model=folder, repair=True)[0]
     assert contents(alone) == before
     shutil.rmtree(on_disk(place(output).path))
     assert any("which is not in" in problem for problem in verify(names_of(output), repair=True))
@@ -397,15 +399,15 @@ def test_a_model_that_this_machine_makes_otherwise(output: Path) -> None:
     rewrite(manifest, ModelManifest, automaton_sha256="0" * 64)
     before = tree(output)
     problems = verify(on_disk(place(output).path), repair=True)
-    assert any("made here, it is another model" in problem for problem in problems)
+    assert any("fitted here, it is another model" in problem for problem in problems)
     assert tree(output) == before
 
 
-def test_a_folder_where_a_job_is_at_work(output: Path) -> None:
+def test_a_folder_where_a_job_is_busy(output: Path) -> None:
     """It is not looked at."""
     with alone_in(names_of(output)):
         (problem,) = verify(names_of(output))
-    assert "a job is at work in it" in problem
+    assert "a job is working in it" in problem
     assert verify(names_of(output)) == []
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from namegen.errors import ArtifactError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import number_of, part_name
 from namegen.outputs.journal import Journal
+from namegen.outputs.layout import part_name, part_number
 from namegen.outputs.writer import Written, write_dataset
 from namegen.upkeep.dataset_check import DatasetCheck
 
@@ -48,7 +48,7 @@ def make(
     **stream: Any,  # noqa: ANN401 - JSON
 ) -> tuple[Written, list[tuple[int, int]]]:
     maker = Maker()
-    written = write_dataset(folder, count, {**STREAM, **stream}, maker, {"model": "bigram-0"}, workers)
+    written = write_dataset(folder, count, {**STREAM, **stream}, maker, {"model": "bigram-0"}, workers=workers)
     return written, sorted(maker.asked)
 
 
@@ -118,7 +118,7 @@ def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:
     for workers in (2, 4, 16):
         folder, told = tmp_path / str(workers), list[int]()
         make(folder, 5500)
-        write_dataset(folder, 20_500, STREAM, uneven, {"model": "bigram-0"}, workers, told.append)
+        write_dataset(folder, 20_500, STREAM, uneven, {"model": "bigram-0"}, workers=workers, on_part=told.append)
         assert told == [1000] * 20 + [500]
         assert contents(folder) == contents(tmp_path / "one")
 
@@ -251,9 +251,9 @@ def test_a_journal_of_another_stream_vouches_for_nothing(tmp_path: Path) -> None
 def test_the_names_of_parts() -> None:
     """A part's number and its file's name are one to one."""
     for number in (0, 1, 999_999, 1_000_000, 10**12):
-        assert number_of(part_name(number)) == number
+        assert part_number(part_name(number)) == number
     for name in ("part-00001.parquet", "part-0000001.parquet", "part-000001.parquet.tmp", "part--00001.parquet", "x"):
-        assert number_of(name) is None
+        assert part_number(name) is None
 
 
 def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from pydantic import TypeAdapter, ValidationError
 import namegen
 from conftest import NAMES, ROOT
 from generate import generate
-from namegen.outputs.dataset import dataset_folder
-from parameters import PARAMETERS
+from namegen.outputs.layout import dataset_folder
+from namegen.parameters import DEFAULT, types
 from servers import (
     FINAL,
     POSTGRESQL,
@@ -52,7 +52,7 @@ def test_the_deployments_fit_the_flow(name: str) -> None:
     deployment = DEPLOYMENTS[name]
     assert deployment["entrypoint"] == "flows/generate.py:generate"
     for parameter, value in deployment.get("parameters", {}).items():
-        TypeAdapter(PARAMETERS[parameter][0]).validate_python(value, strict=True)
+        TypeAdapter(types()[parameter]).validate_python(value, strict=True)
 
 
 def test_the_nightly_deployment() -> None:
@@ -176,7 +176,7 @@ def check_whole_run(deployed: Deployed, run: str, parameters: dict[str, Any], se
     }
     folder = Path(parameters["output"])
     (names,) = folder.glob(f"names/*/seed={seed}")
-    assert f"**{parameters['count']:,} names** lie in `{names}`" in artifacts["data-set"]["data"]
+    assert f"**{parameters['count']:,} names** are in `{names}`" in artifacts["data-set"]["data"]
     assert namegen.verify(folder) == []
 
 
@@ -186,7 +186,7 @@ def test_parameters_in_the_interface(deployed: Deployed) -> None:
     found = deployed.deployment("generate-nightly")
     assert found["enforce_parameter_schema"]
     properties = found["parameter_openapi_schema"]["properties"]
-    assert {name: each["default"] for name, each in properties.items()} == {n: d for n, (_, d) in PARAMETERS.items()}
+    assert {name: each["default"] for name, each in properties.items()} == DEFAULT.model_dump()
     assert all(each["description"] and ("type" in each or "anyOf" in each) for each in properties.values())
     assert properties["seed"]["anyOf"] == [{"type": "integer", "minimum": 0, "maximum": 2**64 - 1}, {"type": "null"}]
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -304,7 +304,7 @@ def test_a_night_in_which_a_machine_is_lost(
         assert (ended["state"]["type"], ended["state"]["message"]) == ("CRASHED", AUTOMATION["actions"][0]["message"])
         check_whole_run(deployed, second, {**parameters, "workers": None}, seed)
         assert {part: part.stat().st_mtime_ns for part in kept} == kept
-        reason = f"the run is of {seed // 10000}-{seed // 100 % 100:02}-{seed % 100:02} in {zone}"
+        reason = f"the run is for {seed // 10000}-{seed // 100 % 100:02}-{seed % 100:02} in {zone}"
         assert wait_until(
             lambda: f"Seed {seed}: {reason}, the time zone of its schedule" in deployed.log(second), 20, 0.2
         )

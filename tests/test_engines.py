@@ -29,21 +29,21 @@ import engines
 import namegen
 import spread as spread_module
 import tiny
-from conftest import NAMES, on_disk
+from conftest import NAMES, attempt, on_disk
 from engines import Engine, check_engine
 from generate import generate
 from namegen.errors import OutputError, SettingError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import part_name
 from namegen.outputs.journal import Part
+from namegen.outputs.layout import part_name
 from namegen.outputs.manifests import versions
 from namegen.outputs.part import Source
-from namegen.outputs.ranges import Job, look, make_range, ranges, size_of_ranges
+from namegen.outputs.ranges import Job, check_worker, make_range, parts_in_range, ranges
 from namegen.outputs.writer import write_dataset
-from namegen.storage.files import location, make_folder, sizes
+from namegen.pipeline import Made
+from namegen.storage.files import entries, location, make_folder
 from namegen.storage.locks import alone_in
 from namegen.storage.object_store import EXTRAS
-from telling import Made
 
 PARTS = 4
 COUNT = PARTS * 2**20 + 1000
@@ -59,26 +59,26 @@ def test_ranges_hold_each_number_once(numbers: set[int], most: int) -> None:
         assert one.stop < other.start or len(one) == most
 
 
-def test_the_size_of_ranges() -> None:
+def test_the_parts_in_range() -> None:
     """Two for each worker where there are few parts, and never more than a journal's file has lines."""
-    assert [size_of_ranges(parts, 2) for parts in (1, 19, 512, 10**6)] == [1, 5, 64, 64]
+    assert [parts_in_range(parts, 2) for parts in (1, 19, 512, 10**6)] == [1, 5, 64, 64]
 
 
 @pytest.mark.parametrize(
     ("engine", "address", "says"),
     [
-        ("local", "tcp://127.0.0.1:1", "Name one with --engine"),
+        ("local", "tcp://127.0.0.1:1", "--address needs --engine dask or ray"),
         ("dask", "tcp://127.0.0.1:1", "no dask cluster answers at tcp://127.0.0.1:1"),
         ("ray", "ray://127.0.0.1:1", "no ray cluster answers"),
-        ("dask", "127.0.0.1", "is no address. Name one such as tcp://"),
-        ("ray", "user:secret@host:1", "has no user and password"),
+        ("dask", "127.0.0.1", "is not an address. Write one such as tcp://"),
+        ("ray", "user:secret@host:1", "cannot hold a user and password"),
         ("dask", "tcp://no.such.host.invalid:8786", "no dask cluster answers"),
         ("dask", "tcp://127.0.0.1:99999", "no dask cluster answers"),
     ],
 )
 def test_engines_that_are_refused(engine: str, address: str, says: str) -> None:
     with pytest.raises(SettingError, match=says) as caught:
-        check_engine(engine, address)
+        check_engine(Engine(engine, address, 1))
     assert "secret" not in str(caught.value)
 
 
@@ -86,7 +86,7 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     """The line says which extra has it."""
     monkeypatch.setitem(engines.PACKAGES, "dask", "no_such_package")
     with pytest.raises(SettingError, match=r"pip install '\.\[dask\]'"):
-        check_engine("dask", None)
+        check_engine(Engine("dask", None, 1))
 
 
 def test_what_is_no_dask_scheduler() -> None:
@@ -102,8 +102,8 @@ def test_what_is_no_dask_scheduler() -> None:
 
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         greeted = pool.submit(greet)
-        check_engine("dask", address)
-        with pytest.raises(SettingError, match="no dask scheduler is at"):
+        check_engine(Engine("dask", address, 1))
+        with pytest.raises(SettingError, match="there is no Dask scheduler at"):
             engines.STARTS["dask"](Engine("dask", address, 1))
         greeted.result()
 
@@ -114,14 +114,13 @@ def test_what_answers_and_is_no_cluster(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(engines, "CONNECT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        state = generate(
+        state = attempt(
             report=False,
             count=1,
             names=str(NAMES),
             output=str(tmp_path),
             engine="dask",
             address=address,
-            return_state=True,
         )
     assert f"no dask cluster answers at {address} (timed out)" in str(state.message)
     assert not list(tmp_path.iterdir())
@@ -135,11 +134,11 @@ def job_in(folder: Path, **changes: Any) -> Job:  # noqa: ANN401 - JSON
 
 def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
     """It says so, and where it is, before it makes anything."""
-    with pytest.raises(OutputError, match=r"is not the job's own folder on the worker .* need a shared --output"):
+    with pytest.raises(OutputError, match=r"is not visible to the worker on .* need a shared --output"):
         make_range(job_in(tmp_path), range(3))
     assert not list(tmp_path.iterdir())
     (tmp_path / "mark").touch()
-    assert look(job_in(tmp_path)) == socket.gethostname()
+    assert check_worker(job_in(tmp_path)) == socket.gethostname()
 
 
 def test_a_worker_of_a_dead_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +148,8 @@ def test_a_worker_of_a_dead_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for output in (tmp_path / "o", location("memory://bucket/dead")):
         tiny.job(output)
         model = tiny.place(output)
-        automaton = namegen.load(model.path)
+        automaton = model.load()
+        assert automaton
         folder = output / "names" / f"model={model.path.name}" / "seed=9"
         make_folder(folder)
         mark = f".job.{'0' * 32}.tmp"
@@ -158,21 +158,21 @@ def test_a_worker_of_a_dead_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert [part.number for part in make_range(job, range(1))] == [0]
         with alone_in(folder):
             assert not (folder / mark).exists()
-        with pytest.raises(OutputError, match="is not the job's own folder"):
+        with pytest.raises(OutputError, match="is not visible to the worker"):
             make_range(job, range(1, 3))
-        assert sorted(name for name in sizes(folder) if name.endswith("parquet")) == ["part-000000.parquet"]
+        assert sorted(name for name in entries(folder) if name.endswith("parquet")) == ["part-000000.parquet"]
 
 
 def test_a_worker_of_other_versions(tmp_path: Path) -> None:
     """It might write other bytes."""
     (tmp_path / "mark").touch()
-    with pytest.raises(SettingError, match=r"has pyarrow \S+ in place of 1.0"):
-        look(job_in(tmp_path, versions={**versions(), "pyarrow": "1.0"}))
+    with pytest.raises(SettingError, match=r"has pyarrow \S+ instead of 1.0"):
+        check_worker(job_in(tmp_path, versions={**versions(), "pyarrow": "1.0"}))
 
 
 def test_a_worker_with_another_model(tmp_path: Path) -> None:
     (tmp_path / "mark").touch()
-    with pytest.raises(OutputError, match="holds another model than the job's, or none"):
+    with pytest.raises(OutputError, match="does not hold the job's model"):
         make_range(job_in(tmp_path), range(3))
 
 
@@ -208,10 +208,9 @@ def check(made: Made) -> None:
     assert namegen.verify(folder) == []
     parts = [part_name(number) for number in range(PARTS + 1)]
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "_manifest.json", *parts]
-    automaton = made.model.load()
-    assert automaton
-    rows = Source(made.model, automaton, made.model.names(), 42).rows
-    write_dataset(output / "alone", COUNT, automaton.stream(42), rows, made.model.configuration, workers=2)
+    source = Source.load(made.model.path, 42)
+    assert source
+    write_dataset(output / "alone", COUNT, source.stream, source.rows, source.configuration, workers=2)
     assert all((folder / part).read_bytes() == (output / "alone" / part).read_bytes() for part in parts)
 
 

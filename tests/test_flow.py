@@ -21,15 +21,17 @@ from prefect.states import Failed
 
 import generate as script
 import namegen
-import progress
-from conftest import NAMES, on_disk
+from command_line import Beginning, finish
+from conftest import NAMES, attempt, on_disk
 from generate import generate
+from namegen import pipeline, progress
 from namegen.corpus.corpus import Corpus, read_corpus
-from namegen.corpus.ngrams import read_parquet
 from namegen.errors import ArtifactError, CorpusError
+from namegen.outputs import writer
 from namegen.outputs.writer import write_dataset
-from retries import may_pass
-from telling import Made
+from namegen.parameters import Parameters
+from namegen.pipeline import Made
+from retries import is_transient
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -93,7 +95,8 @@ def test_the_model_s_tables(made: Made, names: Corpus) -> None:
     assert bigrams.group_by("first").agg(pl.col("probability").sum())["probability"].to_list() == pytest.approx(
         [1] * 27
     )
-    assert read_parquet(model / "ngrams.parquet").order == 7
+    assert pl.read_parquet_metadata(model / "ngrams.parquet")["namegen.order"] == "7"
+    assert pl.read_parquet(model / "ngrams.parquet")["context"].str.len_chars().max() == 6
     training = pl.read_parquet(model / "training.parquet")
     assert training.columns == ["model", "step", "loss", "dev_nll"]
     for name, steps in (("neural-bigram", 100), ("mlp", 12)):
@@ -121,11 +124,11 @@ def test_the_figures_of_the_default(made: Made) -> None:
 
 def test_rows_are_the_automatons(made: Made, names: Corpus) -> None:
     """Index, name, log-probability and novelty of every row are what the loaded automaton and the list say."""
-    automaton = namegen.load(on_disk(made.model.path))
+    model = namegen.load(on_disk(made.model.path))
     frame = pl.read_parquet(on_disk(made.names) / "*.parquet")
     assert frame.schema == {"index": pl.Int64, "name": pl.String, "log_prob": pl.Float64, "is_novel": pl.Boolean}
-    assert frame.drop("is_novel").equals(automaton.sample(20_000))
-    assert (automaton.score(frame["name"]) == frame["log_prob"]).all()
+    assert frame.drop("is_novel").equals(model.sample(20_000))
+    assert (model.score(frame["name"]) == frame["log_prob"]).all()
     known = set(names.names)
     assert frame["is_novel"].to_list() == [name not in known for name in frame["name"]]
 
@@ -211,8 +214,8 @@ def test_a_short_list_of_short_names(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("\n".join(a + b for a in "abcdefghij" for b in "aeiou"))
     made = generate(report=False, count=100, names=str(path), preset="quick", output=str(tmp_path))
-    assert read_parquet(on_disk(made.model.path) / "ngrams.parquet").order == 4
-    state = generate(report=False, count=100, names=str(path), order=5, output=str(tmp_path), return_state=True)
+    assert made.model.manifest().configuration["order"] == 4
+    state = attempt(report=False, count=100, names=str(path), order=5, output=str(tmp_path))
     assert "Use --order 4 or less" in str(state.message)
 
 
@@ -222,7 +225,7 @@ def test_output_folders_that_mean_something_to_polars(tmp_path: Path, monkeypatc
     for folder in ("~/é [1] a*b",):
         made = generate(report=False, count=10, names=str(NAMES), model="kneser-ney", output=folder, device="cpu")
         assert on_disk(made.names).is_relative_to(folder)
-        assert read_parquet(on_disk(made.model.path) / "ngrams.parquet").order == 6
+        assert made.model.manifest().configuration["order"] == 6
         assert made.model.table("evaluation").height > 0
     assert {path.name for path in tmp_path.iterdir()} == {"~"}
 
@@ -252,22 +255,22 @@ def test_artifacts(output: Path) -> None:
         (ValueError("a bug"), 1),
     ],
 )
-def test_what_may_pass_is_tried_again(
+def test_transient_errors_are_retried(
     made: Made, output: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
 ) -> None:
     """A network disk may be back in a second; a full disk and bad input stay as they are."""
     assert made.written
     tried: list[int] = []
 
-    def write(*arguments: Any) -> Any:  # noqa: ANN401 - those of write_dataset
+    def write(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401 - those of write_dataset
         tried.append(len(tried))
         if len(tried) < 3:
             raise error
-        return write_dataset(*arguments)
+        return write_dataset(*arguments, **keywords)
 
-    monkeypatch.setattr(script, "write_dataset", write)
-    monkeypatch.setattr(script.sample_names, "retry_delay_seconds", [0.01])
-    state = generate(report=False, count=10, names=str(NAMES), output=str(output), return_state=True)
+    monkeypatch.setattr(writer, "write_dataset", write)
+    monkeypatch.setattr(script.TASKS[pipeline.sample], "retry_delay_seconds", [0.01])
+    state = attempt(report=False, count=10, names=str(NAMES), output=str(output))
     assert len(tried) == tries
     assert state.is_completed() == (tries == 3)
     if tries == 1:
@@ -283,8 +286,8 @@ def test_an_error_with_a_remedy_says_what_it_comes_from(monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "read_bytes", stale)
     with pytest.raises(CorpusError, match="Stale file handle") as caught:
         read_corpus(NAMES)
-    assert may_pass(None, None, Failed(data=caught.value))
-    assert not may_pass(None, None, Failed(data=CorpusError("has no names in it")))
+    assert is_transient(None, None, Failed(data=caught.value))
+    assert not is_transient(None, None, Failed(data=CorpusError("has no names in it")))
 
 
 def test_control_characters_are_never_printed(
@@ -293,8 +296,8 @@ def test_control_characters_are_never_printed(
     """Neither those in the path of the names nor the marks in names that turn the direction of a line."""
     path = tmp_path / "\x1b[31mred\n.txt"
     path.write_text("\n".join(f"{name}\u202e" for name in NAMES.read_text().split()[:500]))
-    arguments = {"count": 50, "names": str(path), "model": "kneser-ney", "output": str(tmp_path / "o")}
-    assert script.main(arguments, None) == 0
+    arguments: dict[str, Any] = {"count": 50, "names": str(path), "model": "kneser-ney", "output": str(tmp_path / "o")}
+    assert finish(Beginning(Parameters(**arguments)), generate) == 0
     printed = "".join(capsys.readouterr())
     assert "\\x1b[31mred\\n.txt" in caplog.text
     assert "\\u202e" in printed
@@ -305,11 +308,11 @@ def test_control_characters_are_never_printed(
     assert not any("\u202e" in page for page in pages)
 
 
-def test_main_prints_the_evaluation_and_the_folder(
+def test_the_command_prints_the_evaluation_and_the_folder(
     made: Made, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = {"count": 20_000, "names": str(NAMES), "output": str(output)}
-    assert script.main(arguments, None) == 0
+    arguments: dict[str, Any] = {"count": 20_000, "names": str(NAMES), "output": str(output)}
+    assert finish(Beginning(Parameters(**arguments)), generate) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("neural-bigram") for line in lines)
     assert lines[-1] == str(on_disk(made.names))

@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 import tiny
-from namegen.automaton.automaton import Automaton, load
+from namegen.automaton import artifact
+from namegen.automaton.artifact import load
+from namegen.automaton.automaton import Automaton
 from namegen.corpus.corpus import read_corpus
 from namegen.errors import ArtifactError, NamegenError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import MANIFEST, DatasetManifest
+from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import Journal, Part
-from namegen.outputs.manifests import read_manifest
+from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelManifest
 
 BATCH, BATCHES = 50, 20  # inputs an example of hypothesis, and examples a reader, times `--times`
@@ -114,7 +116,7 @@ def test_automata(output: Path, tmp_path: Path, times: int) -> None:
     """What is taken is what was saved, or what only the file's padding was changed of; and can be drawn from."""
     whole = load(tiny.place(output).path)
     small = Automaton(whole.vocabulary, 2, whole.weights[: len(whole.vocabulary)], whole.successor[:27] % 27)
-    small.save(tmp_path / "small")
+    artifact.save(small, tmp_path / "small")
     data = (tmp_path / "small").read_bytes()
     header = data[: 8 + struct.unpack("<Q", data[:8])[0]]
 
@@ -129,12 +131,12 @@ def test_automata(output: Path, tmp_path: Path, times: int) -> None:
 def test_manifests(output: Path, tmp_path: Path, times: int) -> None:
     """What is taken has every byte of what was written."""
     for path, kind in ((tiny.place(output).path / "manifest.json", ModelManifest), (names_of(output), DatasetManifest)):
-        data, written = path.read_bytes(), read_manifest(path, kind)
+        data, written = path.read_bytes(), open_manifest(path.parent, kind).sound()
 
         def read(path: Path, kind: type = kind, written: object = written) -> None:
-            assert read_manifest(path, kind) == written
+            assert open_manifest(path.parent, kind).sound() == written
 
-        taken, refused = attack(tmp_path / MANIFEST, [data], times, read)
+        taken, refused = attack(tmp_path / kind.FILE, [data], times, read)
         assert refused > 0.95 * (taken + refused)
 
 
@@ -156,7 +158,7 @@ def test_journals(tmp_path: Path, times: int) -> None:
 
 
 def names_of(output: Path) -> Path:
-    (path,) = output.rglob(MANIFEST)
+    (path,) = output.rglob(DatasetManifest.FILE)
     return path
 
 
@@ -180,7 +182,7 @@ def test_files_that_are_no_automaton(tmp_path: Path, data: bytes) -> None:
     """A pickle, an archive, sizes that are absurd, JSON that is deep: refused in a line."""
     path = tmp_path / "automaton.safetensors"
     path.write_bytes(data)
-    with pytest.raises(ArtifactError, match=r"no automaton|version"):
+    with pytest.raises(ArtifactError, match=r"not an automaton|version"):
         load(path)
 
 

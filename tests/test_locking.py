@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from conftest import ROOT
 from namegen.storage.leases import LOCK
-from namegen.storage.locks import alone_in, is_at_work
+from namegen.storage.locks import alone_in, is_busy
 
 HOLDER = """
 import sys, time
@@ -33,26 +34,26 @@ def hold(folder: Path, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
+def test_the_second_waits_for_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It says so in a line, and goes in only when the first has left."""
-    lines: list[str] = []
-    with hold(tmp_path, 0.5), alone_in(tmp_path, lines.append):
+    caplog.set_level(logging.INFO, "namegen")
+    with hold(tmp_path, 0.5), alone_in(tmp_path):
         assert (tmp_path / "done").exists()
-    assert lines == [f"Another job is at work in {tmp_path}: waiting for it to end"]
+    assert caplog.messages == [f"Another job is working in {tmp_path}: waiting for it to end"]
 
 
-def test_a_process_that_was_killed_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_process_that_was_killed_is_no_obstacle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Its lock is gone with it, though its file is there; what it had half-written is removed, and nothing else."""
-    lines: list[str] = []
+    caplog.set_level(logging.INFO, "namegen")
     with hold(tmp_path, 60) as process:
         (tmp_path / f".part-000000.parquet.{32 * '0'}.tmp").touch()
         (tmp_path / "part-000000.parquet").touch()
         (tmp_path / ".mine.tmp").touch()
         process.send_signal(signal.SIGKILL)
     assert (tmp_path / LOCK).exists()
-    with alone_in(tmp_path, lines.append):
+    with alone_in(tmp_path):
         assert sorted(file.name for file in tmp_path.iterdir()) == [LOCK, ".mine.tmp", "part-000000.parquet"]
-    assert lines == []
+    assert caplog.messages == []
 
 
 def test_an_error_inside_leaves_no_lock(tmp_path: Path) -> None:
@@ -62,13 +63,13 @@ def test_an_error_inside_leaves_no_lock(tmp_path: Path) -> None:
         assert (tmp_path / "new" / "folder" / LOCK).exists()
 
 
-def test_who_is_at_work(tmp_path: Path) -> None:
+def test_who_is_busy(tmp_path: Path) -> None:
     """A look leaves nothing where no job was, and does not wait for one that is there."""
-    assert not is_at_work(tmp_path)
+    assert not is_busy(tmp_path)
     assert not list(tmp_path.iterdir())
     with hold(tmp_path, 60) as process:
-        assert is_at_work(tmp_path)
+        assert is_busy(tmp_path)
         process.kill()
-    assert not is_at_work(tmp_path)
+    assert not is_busy(tmp_path)
     with alone_in(tmp_path):
         pass

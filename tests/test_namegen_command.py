@@ -13,7 +13,7 @@ import pytest
 import tiny
 from conftest import NAMEGEN, ROOT
 from namegen import verify
-from namegen.__main__ import main
+from namegen.commands.main import main
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_verify_imports_little(whole: Path) -> None:
     program = f"""
 import sys
 from namegen import verify
-from namegen.__main__ import main
+from namegen.commands.main import main
 code = main(["verify", {str(whole)!r}, "--quiet"])
 print(code, sorted({{"torch", "polars", "prefect", "pandas"}} & set(sys.modules)))
 """
@@ -75,7 +75,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "explain  Why a name has the probability that it has." in said.err
+    assert "explain  Why a name has its probability." in said.err
 
 
 def test_paths_that_no_terminal_can_show() -> None:

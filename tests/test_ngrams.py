@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namegen.corpus.corpus import Corpus, corpus_of
-from namegen.corpus.ngrams import NgramCounts, bigram_frame, count_ngrams, read_parquet
-from namegen.errors import ArtifactError, SettingError
+from namegen.corpus.corpus import corpus_of
+from namegen.corpus.ngrams import NgramCounts, bigram_frame, count_ngrams
+from namegen.errors import SettingError
 from namegen.models import bigram
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
@@ -33,8 +32,8 @@ def reference(names: list[str], vocabulary: Vocabulary, order: int) -> dict[str,
 
 @given(some_names(), st.integers(2, 12))
 def test_equal_to_brute_force(names: list[str], order: int) -> None:
-    """Contexts, their order, counts, backoff and successor are what the definitions say."""
-    vocabulary = Vocabulary.of(names)
+    """Contexts, their order, counts, backoff, successor and the frame of them are what the definitions say."""
+    vocabulary = Vocabulary.of([*names, "~"])  # with a character that the training names lack
     counts, expected = count_ngrams(names, vocabulary, order), reference(names, vocabulary, order)
     contexts = counts.contexts().to_list()
     assert contexts == list(expected)
@@ -48,6 +47,8 @@ def test_equal_to_brute_force(names: list[str], order: int) -> None:
             longest = next(c for i in range(len(context) + 1) if (c := (context + symbol)[i:]) in number)
             assert counts.successor[s, v] == number[longest]
     assert (counts.successor[:, 0] == 0).all()
+    rows = [(context, v, row[v]) for context, row in expected.items() for v in vocabulary.symbols if row[v]]
+    assert counts.to_frame().rows() == rows
     lengths = [len(context) for context in contexts]
     assert [lengths.count(k) for k in range(1, order)] == np.diff(counts.first_state).tolist()
 
@@ -58,51 +59,6 @@ def test_a_lower_order_is_a_prefix(names: list[str], order: int, more: int) -> N
     lowered, direct = count_ngrams(names, vocabulary, order + more).lower(order), count_ngrams(names, vocabulary, order)
     for array in (*ARRAYS, "counts", "successor"):
         np.testing.assert_array_equal(getattr(lowered, array), getattr(direct, array), strict=True)
-
-
-def test_parquet_and_back(tmp_path: Path, names: Corpus) -> None:
-    """What is written is read again, array by array."""
-    counts = count_ngrams(names.names, names.vocabulary, 5)
-    counts.write_parquet(tmp_path / "ngrams.parquet")
-    again = read_parquet(tmp_path / "ngrams.parquet")
-    assert (again.vocabulary, again.order) == (counts.vocabulary, counts.order)
-    for array in ARRAYS:
-        np.testing.assert_array_equal(getattr(again, array), getattr(counts, array), strict=True)
-
-
-@given(some_names(), st.integers(2, 12))
-def test_any_alphabet_through_a_frame(names: list[str], order: int) -> None:
-    """Rows are sorted by context and symbol, sum to the symbols predicted per level, and carry the whole table."""
-    import tempfile
-
-    vocabulary = Vocabulary.of([*names, "~"])  # with a character that the training names lack
-    counts = count_ngrams(names, vocabulary, order)
-    with tempfile.TemporaryDirectory() as folder:
-        counts.write_parquet(Path(folder) / "n.parquet")
-        again = read_parquet(Path(folder) / "n.parquet")
-    for array in ARRAYS:
-        np.testing.assert_array_equal(getattr(again, array), getattr(counts, array), strict=True)
-    singles = counts.to_frame().filter(pl.col("context").str.len_chars() == 1)
-    assert singles["count"].sum() == sum(len(name) + 1 for name in names)
-
-
-def test_what_is_no_table_of_counts(tmp_path: Path) -> None:
-    """A file that is missing, no Parquet, another table, or an altered one is refused by name."""
-    path = tmp_path / "ngrams.parquet"
-    with pytest.raises(ArtifactError, match="not a table of n-gram counts"):
-        read_parquet(path)
-    path.write_bytes(b"PAR1 not at all")
-    with pytest.raises(ArtifactError, match=r"ngrams\.parquet"):
-        read_parquet(path)
-    pl.DataFrame({"context": ["."]}).write_parquet(path)
-    with pytest.raises(ArtifactError):
-        read_parquet(path)
-    counts = count_ngrams(["ab"], Vocabulary(".ab"), 3)
-    frame = counts.to_frame()
-    for altered in (frame.reverse(), frame.head(-1).extend(frame.head(1)), frame.with_columns(symbol=pl.lit("x"))):
-        altered.write_parquet(path, metadata={"namegen.vocabulary": ".ab", "namegen.order": "3"})
-        with pytest.raises(ArtifactError):
-            read_parquet(path)
 
 
 def test_bigram_frame() -> None:

@@ -6,6 +6,7 @@ All that needs that server, and the proxy before it, stands here: they take some
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import socket
@@ -27,18 +28,19 @@ import namegen
 import tiny
 from conftest import COMMAND, KNESER_NEY, ROOT, refusal, run
 from faulty_store import Faults, faulty
-from namegen.__main__ import main
+from namegen.commands.main import main
 from namegen.errors import ArtifactError, LeaseError, OutputError, SettingError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import dataset_folder, part_name, read_dataset_manifest
-from namegen.outputs.manifests import write_manifest
+from namegen.outputs.dataset import DatasetManifest
+from namegen.outputs.layout import dataset_folder, part_name
+from namegen.outputs.manifests import open_manifest, write_manifest
 from namegen.outputs.part import Source
 from namegen.outputs.room import check_writable
 from namegen.outputs.writer import Survey, seal, write_dataset
 from namegen.storage import leases as lease
 from namegen.storage import object_store as remote
-from namegen.storage.files import location, sizes
-from namegen.storage.locks import alone_in, is_at_work
+from namegen.storage.files import entries, location
+from namegen.storage.locks import alone_in, is_busy
 from namegen.storage.object_store import RemotePath
 from servers import call, wait_until
 
@@ -170,13 +172,13 @@ def test_the_same_bytes_as_on_a_disk(prefix: RemotePath, expected: dict[str, byt
 
 
 def test_what_is_there_is_not_put_again(made: RemotePath, faults: Faults) -> None:
-    """A finished data set costs a look, and a job that died goes on behind its last part."""
+    """A finished data set costs a look, and a job that died resumes after its last part."""
     faults.requests.clear()
     assert tiny.job(made).made == 0
     assert not [request for request in faults.requests if request.startswith("PUT") and ".lock" not in request]
     assert len([request for request in faults.requests if "part-" in request]) == 0
-    folder, automaton = names_of(made), namegen.load(str(tiny.place(made).path))
-    source = Source(tiny.place(made), automaton, tiny.place(made).names(), 2)
+    folder, source = names_of(made), Source.load(tiny.place(made).path, 2)
+    assert source
 
     def dies(first: int, rows: int) -> Any:  # noqa: ANN401 - a table
         if first == 3 * tiny.PART:
@@ -185,8 +187,8 @@ def test_what_is_there_is_not_put_again(made: RemotePath, faults: Faults) -> Non
 
     second = folder.with_name("seed=2")
     with pytest.raises(KeyboardInterrupt):
-        write_dataset(second, 900, automaton.stream(2), dies, source.model.configuration)
-    assert sorted(sizes(second)) == ["_journal-000000.jsonl", *map(part_name, range(3))]
+        write_dataset(second, 900, source.stream, dies, source.configuration)
+    assert sorted(entries(second)) == ["_journal-000000.jsonl", *map(part_name, range(3))]
     assert any("is unfinished" in problem for problem in namegen.verify(str(second)))
     written = tiny.job(made, seed=2)
     assert (written.kept, written.made) == (3, 2)
@@ -222,13 +224,14 @@ def test_two_at_once(made: RemotePath) -> None:
     assert namegen.verify(str(made), deep=True) == []
 
 
-def test_one_at_a_time(prefix: RemotePath) -> None:
+def test_one_at_a_time(prefix: RemotePath, caplog: pytest.LogCaptureFixture) -> None:
     """Eight threads add to a number in turns, and none is lost; the lock is gone behind them."""
-    counter, lines = prefix / "counter", list[str]()
+    counter = prefix / "counter"
+    caplog.set_level(logging.INFO, "namegen")
     counter.write_bytes(b"0")
 
     def add() -> None:
-        with alone_in(prefix, lines.append) as still_alone:
+        with alone_in(prefix) as still_alone:
             before = int(counter.read_bytes())
             time.sleep(0.02)
             still_alone()
@@ -238,9 +241,9 @@ def test_one_at_a_time(prefix: RemotePath) -> None:
         for job in [pool.submit(add) for _ in range(8)]:
             job.result()
     assert counter.read_bytes() == b"8"
-    assert f"Another job is at work in {prefix}: waiting for it to end" in lines
-    assert not is_at_work(prefix)
-    assert sorted(sizes(prefix)) == ["counter"]
+    assert f"Another job is working in {prefix}: waiting for it to end" in caplog.messages
+    assert not is_busy(prefix)
+    assert sorted(entries(prefix)) == ["counter"]
 
 
 def test_a_lock_of_the_dead(prefix: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,9 +253,9 @@ def test_a_lock_of_the_dead(prefix: RemotePath, monkeypatch: pytest.MonkeyPatch)
     started = time.monotonic()
     with alone_in(prefix):
         assert time.monotonic() - started >= 1
-        assert list(sizes(prefix / ".lock")) == ["000005"]
-        assert is_at_work(prefix)
-    assert not is_at_work(prefix)
+        assert list(entries(prefix / ".lock")) == ["000005"]
+        assert is_busy(prefix)
+    assert not is_busy(prefix)
 
 
 def test_a_job_that_lost_its_lock_stops(prefix: RemotePath, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +265,7 @@ def test_a_job_that_lost_its_lock_stops(prefix: RemotePath, faults: Faults, monk
         still_alone()
         monkeypatch.setattr(RemotePath, "write_bytes", fails)
         time.sleep(0.8)
-        with pytest.raises(OutputError, match="may be another's by now"):
+        with pytest.raises(OutputError, match="another job may be working in it by now"):
             still_alone()
     assert faults.requests
 
@@ -378,12 +381,12 @@ def test_a_store_that_cannot_be_used_is_refused(
         ("s3://key:secret@bucket/out", "credentials"),
         ("s3://bucket/out?sig=secret", "credentials"),
         ("S3://AKIA:secret@bucket/out", "credentials"),
-        ("S3://", "is no address"),
+        ("S3://", "has no bucket and prefix"),
         ("s3:/bucket/out", "Write s3://"),
-        ("s3://bucket/../other", "is no address"),
-        ("s3://bucket//out", "is no address"),
-        ("https://example.com/out", "nothing is known of https://"),
-        ("simplecache::s3://bucket/out", "leads through another"),
+        ("s3://bucket/../other", "has no bucket and prefix"),
+        ("s3://bucket//out", "has no bucket and prefix"),
+        ("https://example.com/out", "https:// is not supported"),
+        ("simplecache::s3://bucket/out", "chained URLs"),
     ],
 )
 def test_addresses_that_are_refused(url: str, says: str) -> None:
@@ -396,7 +399,7 @@ def test_addresses_that_are_refused(url: str, says: str) -> None:
 def test_a_term_that_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Found before anything is made."""
     monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "soon")
-    assert "NAMEGEN_LEASE_SECONDS is 'soon'. Set it to whole seconds" in refusal(
+    assert "NAMEGEN_LEASE_SECONDS is 'soon'. Set it to 1 to 99999 whole seconds" in refusal(
         capsys, *KNESER_NEY, "--output", f"{BUCKET}/out"
     )
 
@@ -404,16 +407,16 @@ def test_a_term_that_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: py
 def test_a_manifest_that_came_too_late(made: RemotePath, prefix: RemotePath) -> None:
     """It takes the place of none that its job did not know; where the answer was lost, its own is no other's."""
     folder = names_of(made)
-    whole = read_dataset_manifest(folder)
+    whole = open_manifest(folder, DatasetManifest).sound()
     assert whole
     late = Survey(folder, tiny.PART, whole.stream, None, {0: whole.parts()[0]}, [], [])
     with pytest.raises(LeaseError, match="by another job in the meantime"):
         seal(late, [], whole.configuration)
     with pytest.raises(LeaseError, match="by another job in the meantime"):
-        write_manifest(folder / "_manifest.json", whole.model_copy(update={"versions": {}}), only_if_none=True)
-    assert read_dataset_manifest(folder) == whole
+        write_manifest(folder, whole.model_copy(update={"versions": {}}), only_if_none=True)
+    assert open_manifest(folder, DatasetManifest).sound() == whole
     for _ in range(2):
-        write_manifest(prefix / "_manifest.json", whole, only_if_none=True)
+        write_manifest(prefix, whole, only_if_none=True)
 
 
 def test_a_store_without_conditional_writes_is_refused(prefix: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,7 +443,7 @@ def test_verify_says_what_it_cannot_read() -> None:
     (problem,) = namegen.verify("s3://no-such-bucket/out")
     assert "there is no such folder" in problem or "does not exist" in problem
     (problem,) = namegen.verify("ftp://somewhere/out")
-    assert "nothing is known of ftp://" in problem
+    assert "ftp:// is not supported" in problem
     with pytest.raises(ArtifactError, match="no such file"):
         namegen.load(f"{BUCKET}/nothing")
 
@@ -468,7 +471,7 @@ def test_the_command_killed_and_run_again(
         process.kill()
     assert 1 <= len(parts()) <= 3
     (names,) = [folder for folder, _ in prefix.files_below() if folder.name == "seed=42"]
-    journals = [names / name for name in sizes(names) if name.startswith("_journal-")]
+    journals = [names / name for name in entries(names) if name.startswith("_journal-")]
     finished = sum(journal.read_bytes().count(b'"number"') for journal in journals)
     done = run(own, *arguments)
     assert done.returncode == 0, done.stderr

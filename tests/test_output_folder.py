@@ -9,7 +9,7 @@ import pytest
 
 from namegen.errors import OutputError
 from namegen.outputs import room as output_folder
-from namegen.outputs.room import check_room, check_writable, file_system_of, size
+from namegen.outputs.room import check_room, check_writable, file_system_of, readable_size
 from namegen.storage.leases import LOCK
 
 
@@ -36,14 +36,14 @@ def test_what_a_job_that_died_left_is_removed(tmp_path: Path) -> None:
 def test_file_systems_that_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Those before an object store are refused by their type."""
     monkeypatch.setattr(output_folder, "file_system_of", lambda folder: kind)
-    with pytest.raises(OutputError, match=f"a rename is not atomic .{kind}."):
+    with pytest.raises(OutputError, match=f"without atomic renames .type: {kind}."):
         check_writable(tmp_path)
 
 
 def test_a_rename_that_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of whatever type the file system is: what is seen counts."""
     monkeypatch.setattr(Path, "replace", shutil.copyfile)
-    with pytest.raises(OutputError, match="a rename is not atomic"):
+    with pytest.raises(OutputError, match="without atomic renames"):
         check_writable(tmp_path)
 
 
@@ -63,12 +63,12 @@ def test_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=12_000))
     check_room(tmp_path / "not" / "there", 1000, ["emma", "olive", "ava"])
-    with pytest.raises(OutputError, match=r"has 12 kB of room left, and 1,001 names need some 12 kB. Make room"):
+    with pytest.raises(OutputError, match=r"has 12 kB free, but 1,001 names need about 12 kB. Free some space"):
         check_room(tmp_path / "not" / "there", 1001, ["emma", "olive", "ava"])
     (tmp_path / "part-000000.parquet").write_bytes(bytes(500))
     check_room(tmp_path, 1001, ["emma", "olive", "ava"])
     monkeypatch.undo()
-    with pytest.raises(OutputError, match="need some 120 EB"):
+    with pytest.raises(OutputError, match="need about 120 EB"):
         check_room(tmp_path, 10**19, ["emma"])
-    assert size(999) == "999 bytes"
-    assert size(1.25e9) == "1.25 GB"
+    assert readable_size(999) == "999 bytes"
+    assert readable_size(1.25e9) == "1.25 GB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,10 +16,10 @@ from prefect.exceptions import ParameterTypeError
 import namegen
 from conftest import NAMES, on_disk
 from generate import generate
-from namegen.corpus.corpus import Corpus, read_corpus
-from namegen.training.recipe import COUNTING
-from parameters import PARAMETERS, chosen_preset, find_model
-from telling import Made
+from namegen import pipeline
+from namegen.errors import SettingError
+from namegen.parameters import DEFAULT, Parameters, description, types
+from namegen.pipeline import Made
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 def output(made: Made) -> Path:
     """The output folder of `made`."""
     return on_disk(made.model.path).parents[1]
-
-
-def test_one_setting_has_one_folder(names: Corpus) -> None:
-    """0, 0.0 and -0.0 are the same holdout."""
-    folders = {find_model(names, "bigram", COUNTING, holdout, "out").path for holdout in (0, 0.0, -0.0)}
-    assert len(folders) == 1
 
 
 def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp_path: Path) -> None:
@@ -56,13 +50,8 @@ def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp
         {"order": 3},
         {"states": 0},
     ]
-    default = {"model": "blend", "preset": "default", "holdout": 0.2, "order": None, "states": None}
-    folders = set()
-    for change in changes:
-        p = {"names": str(NAMES), **default, **change}
-        corpus = read_corpus(p["names"])
-        preset = chosen_preset(corpus, p["model"], p["preset"], p["order"], p["states"])
-        folders.add(find_model(corpus, p["model"], preset, p["holdout"], str(output)).path)
+    asked = [Parameters(**{"names": str(NAMES), "output": str(output), **change}) for change in changes]
+    folders = {pipeline.plan(parameters).model.path for parameters in asked}
     assert len(folders) == len(changes)
     assert on_disk(made.model.path) in folders
 
@@ -70,17 +59,18 @@ def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp
 def test_parameters_are_typed_and_described() -> None:
     """The flow's schema, which Prefect's interface shows, has every parameter's type, bounds, default and meaning."""
     properties = generate.parameters.model_dump()["properties"]
-    assert list(properties) == list(PARAMETERS)
-    for name, (_, default) in PARAMETERS.items():
-        assert properties[name]["default"] == default
-        assert properties[name]["description"]
+    assert list(properties) == list(types())
+    for name in types():
+        assert properties[name]["default"] == getattr(DEFAULT, name)
+        assert properties[name]["description"] == description(name)
     assert (properties["count"]["type"], properties["count"]["minimum"]) == ("integer", 1)
     assert properties["model"]["enum"] == ["bigram", "neural-bigram", "kneser-ney", "mlp", "blend"]
     assert properties["preset"]["enum"] == ["quick", "default", "best"]
     assert properties["order"]["anyOf"][0]["maximum"] == 66
     assert properties["seed"]["anyOf"][0]["maximum"] == 2**64 - 1
     signature = inspect.signature(generate.fn)
-    assert {n: (p.annotation, p.default) for n, p in signature.parameters.items()} == PARAMETERS
+    assert {n: p.annotation for n, p in signature.parameters.items()} == types()
+    assert {n: p.default for n, p in signature.parameters.items()} == DEFAULT.model_dump()
 
 
 @pytest.mark.parametrize(
@@ -105,7 +95,8 @@ def test_bad_input_fails_the_run_with_its_message(tmp_path: Path) -> None:
     name = f"bad-{uuid.uuid4()}"
     path = tmp_path / "names.txt"
     path.write_text("emma\nst. john\n")
-    state = generate.with_options(flow_run_name=name)(names=str(path), output=str(tmp_path), return_state=True)
+    run: Any = generate.with_options(flow_run_name=name)
+    state = run(names=str(path), output=str(tmp_path), return_state=True)
     assert state.is_failed()
     assert "line 2" in str(state.message)
     with get_client(sync_client=True) as client:
@@ -114,7 +105,7 @@ def test_bad_input_fails_the_run_with_its_message(tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
-def test_the_types_of_the_signature_are_those_of_the_table() -> None:
-    """Every parameter carries its description in its type, for --help as for Prefect."""
-    for kind, _ in PARAMETERS.values():
-        assert get_args(kind)[1].description
+def test_a_seed_has_to_be_given_where_no_schedule_gives_it() -> None:
+    """`null` is for runs of a deployment."""
+    with pytest.raises(SettingError, match="Choose a seed"):
+        pipeline.plan(Parameters(seed=None, names=str(NAMES)))

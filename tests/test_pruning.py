@@ -11,17 +11,18 @@ import pytest
 import tiny
 from conftest import on_disk, rewrite
 from namegen import verify
-from namegen.__main__ import main
+from namegen.commands.main import main
 from namegen.errors import ArtifactError, SettingError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import DatasetManifest, dataset_folder
+from namegen.outputs.dataset import DatasetManifest
+from namegen.outputs.layout import dataset_folder, report_folder
 from namegen.outputs.manifests import Writing
 from namegen.outputs.model_folder import ModelManifest
-from namegen.report.folder import place_of
-from namegen.storage.files import location
+from namegen.storage.files import Location, location
 from namegen.storage.locks import alone_in
 from namegen.storage.object_store import EXTRAS, RemotePath
-from namegen.upkeep.prune import Pruned, prune
+from namegen.upkeep import prune as pruning
+from namegen.upkeep.prune import Pruned, find_old
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,16 @@ def night(output: Path, seed: int) -> Path:
     return dataset_folder(output, tiny.place(output).path.name, seed)
 
 
+def prune(output: Location, keep: int, *, remove: bool = False) -> Pruned:
+    """What is old; what was removed in the end, if it is to be."""
+    pruned = find_old(output, keep)
+    if remove:
+        pruned.removable = list(pruning.remove(output, pruned))
+    return pruned
+
+
 def names(pruned: Pruned) -> list[str]:
-    return sorted(found.path.name for found in pruned.removed)
+    return sorted(old.path.name for old in pruned.removable)
 
 
 def everything(output: Path) -> set[str]:
@@ -93,18 +102,18 @@ def test_a_model_that_no_data_set_is_of_yet(output: Path) -> None:
     assert names(prune(output, 1)) == []
 
 
-def test_what_a_job_is_at_work_in_stays(output: Path) -> None:
+def test_what_a_job_is_busy_in_stays(output: Path) -> None:
     """And its model with it, also where nothing else is kept."""
     with alone_in(night(output, 2)):
         pruned = prune(output, 0, remove=True)
-    assert [found.path.name for found in pruned.busy] == ["seed=2"]
+    assert [old.path.name for old in pruned.busy] == ["seed=2"]
     assert names(pruned) == ["seed=1", "seed=3", "seed=4", "seed=5"]
     assert verify(output) == []
 
 
 def test_what_a_job_has_added_to_in_the_meantime_stays(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look and the removal."""
-    monkeypatch.setattr("namegen.upkeep.prune.is_at_work", lambda path: tiny.job(output, count=500, seed=1) and False)
+    monkeypatch.setattr("namegen.upkeep.prune.is_busy", lambda path: tiny.job(output, count=500, seed=1) and False)
     assert "seed=1" not in names(prune(output, 3, remove=True))
     assert night(output, 1).is_dir()
 
@@ -129,7 +138,7 @@ def test_a_folder_with_a_file_s_name_is_not_ours(output: Path) -> None:
     precious = night(output, 1) / "part-000009.parquet" / "precious"
     precious.touch()
     pruned = prune(output, 1, remove=True)
-    assert [found.path for found in pruned.foreign] == [night(output, 1)]
+    assert [old.path for old in pruned.foreign] == [night(output, 1)]
     assert precious.exists()
 
 
@@ -138,12 +147,12 @@ def test_a_model_stays_with_what_is_left_of_its_names(output: Path, tmp_path: Pa
     night(output, 1).rename(tmp_path / "moved")
     night(output, 1).symlink_to(tmp_path / "moved")
     model = on_disk(tiny.place(output).path)
-    assert model not in [found.path for found in prune(output, 0, remove=True).removed]
+    assert model not in [old.path for old in prune(output, 0, remove=True).removable]
     night(output, 1).unlink()
     night(output, 7).mkdir(parents=True)
-    assert prune(output, 0, remove=True).removed == []
+    assert prune(output, 0, remove=True).removable == []
     night(output, 7).rmdir()
-    assert [found.path for found in prune(output, 0, remove=True).removed] == [model]
+    assert [old.path for old in prune(output, 0, remove=True).removable] == [model]
 
 
 def test_one_that_cannot_be_removed(
@@ -173,7 +182,7 @@ def test_other_things_stay(output: Path) -> None:
     night(output, 2).rename(elsewhere)
     night(output, 2).symlink_to(elsewhere)
     pruned = prune(output, 1, remove=True)
-    assert [found.path.name for found in pruned.foreign] == ["seed=1"]
+    assert [old.path.name for old in pruned.foreign] == ["seed=1"]
     assert names(pruned) == ["seed=3", "seed=4"]
     assert (night(output, 1) / "notes.txt").read_text() == "mine"
     assert (output / "names" / "mine").is_dir()
@@ -206,7 +215,7 @@ def test_a_reader_that_has_enough(
     output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was begun is done all the same, pages included; that nobody could be told is all that failed."""
-    pages = [on_disk(place_of(night(output, seed))) for seed in (1, 2)]
+    pages = [on_disk(report_folder(night(output, seed))) for seed in (1, 2)]
     for page in pages:
         page.mkdir(parents=True)
         (page / "report.html").touch()
@@ -233,7 +242,7 @@ def test_the_command(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (out.partition(" (")[0], err) == (f"removed {night(output, 1)}", "")
     assert main(["prune", str(output / "nothing"), "--keep", "4"]) == 2
     assert "holds no models and no names" in capsys.readouterr().err
-    with pytest.raises(SettingError, match="-1 data sets"):
+    with pytest.raises(SettingError, match="cannot be negative: -1"):
         prune(output, -1)
     with pytest.raises(ArtifactError):
         prune(output / "nothing", 1)

@@ -9,10 +9,11 @@ import pytest
 
 from conftest import KNESER_NEY, NAMES, refusal, rewrite
 from namegen.corpus.corpus import Corpus
-from namegen.outputs.dataset import DatasetManifest, dataset_folder
-from namegen.outputs.manifests import read_manifest
+from namegen.outputs.dataset import DatasetManifest
+from namegen.outputs.layout import dataset_folder
+from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelManifest, model_name
-from parameters import chosen_preset, find_model
+from namegen.training.recipe import choose
 
 
 @pytest.mark.parametrize(
@@ -96,15 +97,14 @@ def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) ->
 def test_a_disk_without_room(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """More names than any disk holds are refused before anything is fitted."""
     line = refusal(capsys, "--names", NAMES, "--output", tmp_path, "--count", 2**60)
-    assert "of room left, and 1,152,921,504,606,846,976 names need some 16.3 EB" in line
+    assert "free, but 1,152,921,504,606,846,976 names need about 16.3 EB" in line
     assert not list(tmp_path.glob("models/*/*"))
 
 
 def test_a_data_set_of_a_newer_version(capsys: pytest.CaptureFixture[str], tmp_path: Path, names: Corpus) -> None:
     """It is found before a model is fitted, also where the model is gone."""
-    preset = chosen_preset(names, "kneser-ney", "default", None, None)
-    model = find_model(names, "kneser-ney", preset, 0.2, str(tmp_path))
-    folder = dataset_folder(tmp_path, model.path.name, 42)
+    recipe = choose(names, "kneser-ney", "default", 0.2)
+    folder = dataset_folder(tmp_path, model_name(recipe.configuration(names.sha256)), 42)
     folder.mkdir(parents=True)
     (folder / "_manifest.json").write_text('{"format_version": 2}')
     assert "Upgrade namegen" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
@@ -115,7 +115,7 @@ def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
     absent = "mps" if torch.cuda.is_available() else "cuda"
-    assert f"device '{absent}' is not there" in refusal(capsys, "--names", NAMES, "--device", absent)
+    assert f"device '{absent}' is not available" in refusal(capsys, "--names", NAMES, "--device", absent)
 
 
 @pytest.mark.usefixtures("first")
@@ -162,7 +162,7 @@ def test_what_lies_there_is_of_something_else(
     shutil.copytree(output, tmp_path, dirs_exist_ok=True)
     (model,) = tmp_path.glob("models/*/manifest.json")
     (names,) = tmp_path.rglob("_manifest.json")
-    own = read_manifest(model, ModelManifest)
+    own = open_manifest(model.parent, ModelManifest).sound()
     assert own
     if damage == "another model":
         configuration = {**own.configuration, "order": 5}

@@ -19,12 +19,13 @@ from prefect.artifacts import Artifact
 
 import tiny
 from conftest import on_disk
-from namegen.__main__ import main
+from namegen.commands.main import main
+from namegen.outputs.layout import PAGE, report_folder
+from namegen.pipeline import Made
 from namegen.report import pictures
-from namegen.report.folder import PAGE, PICTURES, place_of
+from namegen.report.folder import PICTURES
 from namegen.report.pages import Section, _Content, _escaped, _write, growth, write_report
-from namegen.upkeep.prune import prune
-from telling import Made
+from namegen.upkeep.prune import find_old, remove
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = [
@@ -37,7 +38,7 @@ DARK = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"]
 @pytest.fixture(scope="module")
 def pages(made: Made) -> dict[str, Path]:
     """The pages that the flow has written."""
-    return {"model": on_disk(place_of(made.model.path)), "names": on_disk(place_of(made.names))}
+    return {"model": on_disk(report_folder(made.model.path)), "names": on_disk(report_folder(made.names))}
 
 
 def texts(svg: str) -> list[str]:
@@ -90,7 +91,7 @@ def test_the_short_version(made: Made) -> None:
     artifact = cast("Artifact | None", Artifact.get("report"))
     assert artifact
     assert artifact.type == "markdown"
-    assert str(place_of(made.names) / PAGE) in str(artifact.data)
+    assert str(report_folder(made.names) / PAGE) in str(artifact.data)
 
 
 def test_the_same_page_again(pages: dict[str, Path], made: Made, tmp_path: Path) -> None:
@@ -153,12 +154,12 @@ def test_lengths_that_no_name_has() -> None:
 
 
 def test_published_figures() -> None:
-    """They are lines on dev, for the list that they are of and no other."""
+    """They are lines on dev, for the list that they were measured on and no other."""
     row = {"model": "m", "source": "automaton", "subset": "all", "names": 9, "nll": 1.9, "standard_error": float("nan")}
     evaluation = pl.DataFrame([{**row, "split": split} for split in ("dev", "test")])
-    with_lines, without = (pictures.nll_of_models(evaluation, published) for published in (True, False))
-    assert [line for line in texts(with_lines) if "published" in line] == ["best published, 1.9775"]
-    assert not [line for line in texts(without) if "1.9775" in line]
+    with_lines, without = (pictures.nll_of_models(evaluation, published=published) for published in (True, False))
+    assert [line for line in texts(with_lines) if "1.9937" in line] == ["WaveNet of the lecture series, 1.9937"]
+    assert not [line for line in texts(without) if "1.9937" in line]
 
 
 def test_a_page_of_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,11 +169,11 @@ def test_a_page_of_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     (names,) = (output / "names").glob("*/*")
     for folder in (tiny.place(output).path, names):
         assert main(["report", str(folder)]) == 0
-        assert capsys.readouterr().out == f"{place_of(folder)}/{PAGE}\n"
+        assert capsys.readouterr().out == f"{report_folder(folder)}/{PAGE}\n"
     (model,) = (output / "models").iterdir()
-    on_disk(place_of(names) / "notes.txt").write_text("mine")
+    on_disk(report_folder(names) / "notes.txt").write_text("mine")
     assert main(["verify", str(output), "--quiet"]) == 0
-    prune(output, 0, remove=True)
+    list(remove(output, find_old(output, 0)))
     assert not model.exists()
     assert [file.name for file in (output / "reports").rglob("*") if file.is_file()] == ["notes.txt"]
 

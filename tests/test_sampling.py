@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.corpus.ngrams import count_ngrams
 from namegen.errors import SettingError
+from namegen.model import Model
 from namegen.sampling.reference import ReferenceSampler
 from namegen.sampling.stream import MAX_INDEX, MAX_SEED, sample, sample_batches, with_novelty
 from namegen.training.quantise import quantise
@@ -168,22 +169,23 @@ def test_novelty_is_that_of_the_normal_form() -> None:
 @pytest.mark.parametrize(("seed", "first", "count"), [(-1, 0, 1), (2**64, 0, 1), (0, -1, 1), (0, 0, -1), (0, 2**63, 1)])
 def test_out_of_range(automaton: Automaton, seed: int, first: int, count: int) -> None:
     with pytest.raises(SettingError):
-        automaton.sample(count, seed, first)
+        Model(automaton).sample(count, seed, first)
 
 
 def test_numpy_integers_are_integers(automaton: Automaton) -> None:
     """Arguments of a type that wraps around do not."""
-    frame = automaton.sample(np.int8(3), np.int32(42), np.int32(2**31 - 2))  # type: ignore[call-overload]
-    assert frame.equals(automaton.sample(3, 42, 2**31 - 2))
+    model = Model(automaton)
+    frame = model.sample(np.int8(3), np.int32(42), np.int32(2**31 - 2))  # type: ignore[call-overload]
+    assert frame.equals(model.sample(3, 42, 2**31 - 2))
     assert frame.height == 3
 
 
 def test_the_api(automaton: Automaton) -> None:
     """`sample` gives a polars frame; no names give an empty one."""
-    frame = automaton.sample(count=3, seed=42, first=1)
+    frame = Model(automaton).sample(count=3, seed=42, first=1)
     assert frame["name"].to_list() == ["sahndr", "zush", "juso"]
     assert frame["index"].to_list() == [1, 2, 3]
-    assert automaton.sample(count=0).columns == ["index", "name", "log_prob"]
+    assert Model(automaton).sample(count=0).columns == ["index", "name", "log_prob"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")

@@ -5,12 +5,13 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from namegen.errors import ArtifactError, NamegenError, printable
 from namegen.outputs import manifests
-from namegen.outputs.manifests import Manifest, Writing, read_manifest, write_manifest
+from namegen.outputs.manifests import Manifest, Writing, open_manifest, write_manifest
 from namegen.storage import files as storage
 from namegen.storage.files import make_folder, open_regular, sha256_of, write_atomically
 
@@ -48,10 +49,10 @@ def test_files_have_the_users_mode(tmp_path: Path) -> None:
     """A written file can be read by whom the umask lets, not by its owner alone."""
     before = os.umask(0o022)
     try:
-        write_manifest(tmp_path / "m.json", Manifest())
+        write_manifest(tmp_path, Example(rows=3))
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "m.json").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / Example.FILE).stat().st_mode) == 0o644
 
 
 def test_sha256(tmp_path: Path) -> None:
@@ -60,15 +61,17 @@ def test_sha256(tmp_path: Path) -> None:
 
 
 class Example(Manifest):
+    FILE: ClassVar[str] = "manifest.json"
+
     rows: int
 
 
 def test_manifests(tmp_path: Path) -> None:
     """A manifest is read as written; none is None; anything else is refused, also a number in place of a string."""
     path = tmp_path / "manifest.json"
-    assert read_manifest(path, Example) is None
-    write_manifest(path, Example(rows=3))
-    written = read_manifest(path, Example)
+    assert open_manifest(path.parent, Example).sound() is None
+    write_manifest(tmp_path, Example(rows=3))
+    written = open_manifest(path.parent, Example).sound()
     assert written
     assert written.rows == 3
     contents = json.loads(path.read_text())
@@ -78,10 +81,10 @@ def test_manifests(tmp_path: Path) -> None:
     for text in ["", "{", deep, '{"format_version": 1, "rows": ' + deep, "\xff", *map(json.dumps, others)]:
         path.write_text(text, encoding="latin-1")
         with pytest.raises(ArtifactError, match="is not a manifest"):
-            read_manifest(path, Example)
+            open_manifest(path.parent, Example).sound()
     path.write_text(json.dumps({"format_version": 2}))
-    with pytest.raises(ArtifactError, match="format version 2, and this version of namegen reads up to 1"):
-        read_manifest(path, Example)
+    with pytest.raises(ArtifactError, match="format version 2, but this version of namegen only reads up to 1"):
+        open_manifest(path.parent, Example).sound()
 
 
 def test_everything_written_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,33 +109,33 @@ def test_everything_written_is_flushed(tmp_path: Path, monkeypatch: pytest.Monke
 def test_every_byte_of_a_manifest_counts(tmp_path: Path) -> None:
     """Any bit turned and any byte lost is found, in the time and in white space, too."""
     path = tmp_path / "manifest.json"
-    write_manifest(path, Example(rows=3, written=Writing(notes={"seconds": 1.5, "names": "\u202eé"})))
+    write_manifest(tmp_path, Example(rows=3, written=Writing(origin={"seconds": 1.5, "names": "\u202eé"})))
     data = path.read_bytes()
-    written = read_manifest(path, Example)
+    written = open_manifest(path.parent, Example).sound()
     assert written
-    assert written.written.notes["names"] == "\u202eé"
+    assert written.written.origin["names"] == "\u202eé"
     for place in range(len(data)):
         for changed in (data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :], data[:place] + data[place + 1 :]):
             path.write_bytes(changed)
             with pytest.raises(ArtifactError):
-                read_manifest(path, Example)
+                open_manifest(path.parent, Example).sound()
 
 
 def test_a_manifest_is_a_file_of_some_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe, a device and a folder are refused at once, and what is larger than any manifest is not read."""
     path = tmp_path / "manifest.json"
     os.mkfifo(path)
-    with pytest.raises(ArtifactError, match="it is no regular file"):
-        read_manifest(path, Example)
-    with pytest.raises(ArtifactError, match="it is no regular file"):
+    with pytest.raises(ArtifactError, match="it is not a regular file"):
+        open_manifest(path.parent, Example).sound()
+    with pytest.raises(ArtifactError, match="it is not a regular file"):
         sha256_of(Path("/dev/zero"))
-    with pytest.raises(OSError, match="it is no regular file"), open_regular(tmp_path):
+    with pytest.raises(OSError, match="it is not a regular file"), open_regular(tmp_path):
         pass
     path.unlink()
     path.write_bytes(bytes(1000))
     monkeypatch.setattr(manifests, "LARGEST_MANIFEST", 999)
     with pytest.raises(ArtifactError, match="more than 999 bytes"):
-        read_manifest(path, Example)
+        open_manifest(path.parent, Example).sound()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")

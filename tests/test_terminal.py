@@ -99,7 +99,7 @@ def test_bytes_are_not_for_a_terminal(output: Path) -> None:
         command = ["script", "-qec", f"{' '.join(NAMEGEN)} sample {output} --format {form}", "/dev/null"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
         assert done.returncode == 2
-        assert b"a terminal cannot show this format. Send it to a file" in done.stdout
+        assert b"this format is binary, and stdout is a terminal. Send it to a file" in done.stdout
 
 
 def test_a_reader_that_has_enough(output: Path) -> None:

@@ -8,23 +8,20 @@ from functools import cache
 from pathlib import Path
 
 from conftest import NAMES
-from namegen import pipeline as making
+from namegen import pipeline
 from namegen.corpus.corpus import Corpus, corpus_of, split
-from namegen.corpus.ngrams import count_ngrams
 from namegen.models.mlp import Settings
-from namegen.outputs.dataset import dataset_folder
-from namegen.outputs.model_folder import ModelFolder, model_folder
-from namegen.outputs.part import Source
-from namegen.outputs.writer import Written, write_dataset
+from namegen.outputs import layout
+from namegen.outputs.model_folder import ModelFolder, model_name
+from namegen.outputs.writer import Written
+from namegen.pipeline import Fitting, Plan
 from namegen.storage.files import Location
-from namegen.storage.locks import alone_in
-from namegen.training.fit import fit_models
-from namegen.training.recipe import Preset, configuration_of
+from namegen.training.recipe import Recipe
 
 PART = 200  # rows, in place of 2^20
-PRESETS = {
-    "kneser-ney": Preset(4, 0, Settings(passes=0)),
-    "mlp": Preset(4, 50, Settings(embedding=4, hidden=8, passes=3, batch=64)),
+RECIPES = {
+    "kneser-ney": Recipe("kneser-ney", 4, 0, Settings(passes=0), 0.2),
+    "mlp": Recipe("mlp", 4, 50, Settings(embedding=4, hidden=8, passes=3, batch=64), 0.2),
 }
 
 
@@ -34,32 +31,28 @@ def corpus() -> Corpus:
     return corpus_of(NAMES.read_text().split()[:400])
 
 
+def plan(output: Location, model: str = "kneser-ney", count: int = 900, seed: int = 1) -> Plan:
+    """What `job` does."""
+    origin = {}
+    if isinstance(output, Path):
+        names = output.parent / "names.txt"
+        names.write_text("\n".join(corpus().names))
+        origin["names"] = str(names)
+    fitting = Fitting(corpus(), split(corpus(), 0.2), RECIPES[model], "cpu", origin)
+    name = model_name(fitting.configuration)
+    folder = ModelFolder(layout.model_folder(output, name))
+    return Plan(fitting, folder, layout.dataset_folder(output, name, seed), count, seed, workers=2)
+
+
 def place(output: Location, model: str = "kneser-ney") -> ModelFolder:
     """Where the model belongs."""
-    return model_folder(output, configuration_of(corpus().sha256, model, PRESETS[model], 0.2))
+    name = model_name(RECIPES[model].configuration(corpus().sha256))
+    return ModelFolder(layout.model_folder(output, name))
 
 
 def job(output: Location, model: str = "kneser-ney", count: int = 900, seed: int = 1) -> Written:
     """Fits the model and draws the names, where they are not there; `dataset.PART_ROWS` has to be `PART`."""
-    folder, notes = place(output, model), {"trained_on": "cpu"}
-    if isinstance(output, Path):
-        names = output.parent / "names.txt"
-        names.write_text("\n".join(corpus().names))
-        notes["names"] = str(names)
-    with alone_in(folder.path):
-        automaton = folder.load()
-        folder.checkpoint.remove() if automaton else None
-        if not automaton:
-            parts = split(corpus(), 0.2)
-            counts = count_ngrams(parts.train, corpus().vocabulary, PRESETS[model].order)
-            fitted = fit_models(counts, parts.dev, model, PRESETS[model], "cpu", folder.checkpoint)
-            automaton, figures = making.assess(fitted, corpus(), parts, model)
-            making.save(folder, corpus(), counts, fitted, automaton, figures, notes)
-    target = dataset_folder(output, folder.path.name, seed)
-    with alone_in(target) as alone:
-        rows = Source(folder, automaton, folder.names(), seed).rows
-        stream = automaton.stream(seed)
-        return write_dataset(target, count, stream, rows, folder.configuration, workers=2, still_alone=alone)
+    return pipeline.make(plan(output, model, count, seed)).written
 
 
 def tree(output: Path) -> dict[str, bytes]:

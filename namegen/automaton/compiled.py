@@ -1,8 +1,8 @@
 """Compiling for the CPU: numba's decorator with its cache, the types of arguments, and a prefetch.
 
-A function is compiled where it is decorated, for its one signature: when its module is imported, in the thread that
-imports it. So no thread that calls one compiles or imports anything. (One that did, while another thread was still
-importing the module and waited for it, would wait forever.)
+A function is compiled when its module is imported, by the importing thread, for a single signature. So a thread that
+calls it never compiles or imports anything. (If it did while another thread was importing the module and waiting for
+the call, both would wait forever.)
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ i32, i64, f64 = numba.int32, numba.int64, numba.float64
 
 
 def read_only(scalar, dimensions):
-    """The type of a C-contiguous array that is only read, so that it may be one that cannot be written."""
+    """The type of a C-contiguous array that is only read. Read-only arrays are accepted, too."""
     return numba.types.Array(scalar, dimensions, "C", readonly=True)
 
 
 def compiled(*arguments):
-    """A decorator: compiles a function of arguments of these types, which runs without the GIL.
+    """A decorator that compiles a function for arguments of these types, to run without the GIL.
 
-    The code is kept in `NUMBA_CACHE_DIR`, else beside the source, else in the user's cache folder, and the next process
-    loads it from there. Numba sees for itself whether the function's own file, its own version or the processor has
-    changed, and no other file: a compiled function must not take constants from elsewhere. Where no such folder can be
-    written, or what lies there is broken, each process compiles anew.
+    Numba caches the machine code in `NUMBA_CACHE_DIR`, else beside the source, else in the user's cache folder, and the
+    next process loads it from there. It recompiles if the function's own file, the processor or numba's version has
+    changed. It checks no other file, so a compiled function must not take constants from other modules. If no cache
+    folder can be written, or the cache is broken, each process compiles again.
     """
 
     def decorate(function):
         try:
             return numba.njit(arguments, nogil=True, cache=True)(function)
-        except Exception:  # noqa: BLE001 - unreadable code fails in many ways; an error in the function comes again
+        except Exception:  # noqa: BLE001 - a broken cache fails in many ways; an error in the function is raised again
             return numba.njit(arguments, nogil=True)(function)
 
     return decorate
 
 
 def _prefetch(context, array, index):  # noqa: ARG001 - numba's protocol
-    """Begins to read the cache line of array[index], and does not wait for it."""
+    """Starts to load the cache line of array[index], without waiting for it."""
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -56,4 +56,4 @@ def _prefetch(context, array, index):  # noqa: ARG001 - numba's protocol
     return numba.void(array, u64), generate
 
 
-prefetch: Any = intrinsic(_prefetch)  # (array, index): a call has no context
+prefetch: Any = intrinsic(_prefetch)  # call it as prefetch(array, index): numba adds the context

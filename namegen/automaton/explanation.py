@@ -1,6 +1,6 @@
-"""Why a name has the probability that it has: of each symbol the context, what is known of it, and what else may be.
+"""Why a name has its probability: for each symbol the context, how much of it is known, and the alternatives.
 
-Unlike `walk`, which scores a million names at once, it follows a single one and keeps what it saw.
+Unlike `walk`, which scores a million names at once, this follows one name and keeps what it saw.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
-    """A row for each symbol of a name, the boundary at its end included; see `Automaton.explain`."""
+def explain(automaton: Automaton, context_lengths: NDArray[np.int64], name: str, alternatives: int) -> pl.DataFrame:
+    """A row for each symbol of a name and one for its end; see `Model.explain`.
+
+    Args:
+        context_lengths: int64[S], as from `context_lengths`.
+    """
     import polars as pl  # slow to import
 
     if alternatives < 0:
-        raise SettingError(f"{alternatives} alternatives cannot be named")
-    symbols, states, lengths = automaton.vocabulary.symbols, automaton.successor, automaton.context_lengths
+        raise SettingError(f"the number of alternatives cannot be negative: {alternatives}")
+    symbols, lengths = automaton.vocabulary.symbols, context_lengths
     (ids, _), before, state, rows = automaton.vocabulary.encode([name]), BOUNDARY, 0, []
     for step, (symbol, number) in enumerate(zip(name + BOUNDARY, [*ids.tolist(), 0], strict=True), 1):
         weights, log_probabilities = automaton.weights[state], automaton.log_probabilities[state]
@@ -38,7 +42,7 @@ def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
                 step,
                 before[-(automaton.order - 1) :],
                 before[len(before) - int(lengths[state]) :],
-                symbol.encode("utf-8", "backslashreplace").decode(),  # half a surrogate pair is no text
+                symbol.encode("utf-8", "backslashreplace").decode(),  # half a surrogate pair is not text
                 weight / TOTAL,
                 float(log_probabilities[number]) if weight else -np.inf,
                 [{"symbol": symbols[v], "probability": float(weights[v] / TOTAL)} for v in likely],
@@ -46,7 +50,7 @@ def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
         )
         if not weight:
             break
-        before, state = before + symbol, int(states[state, number])
+        before, state = before + symbol, int(automaton.successor[state, number])
     other = pl.Struct({"symbol": pl.String, "probability": pl.Float64})
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "step": pl.Int64,
@@ -61,19 +65,19 @@ def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
 
 
 def context_lengths(automaton: Automaton) -> NDArray[np.int64]:
-    """int64[S]: how many symbols the context of each state has, the last ones that were drawn.
+    """int64[S]: how many symbols the context of each state has, counting back from the last one drawn.
 
-    States 0 to V-1 are the symbols. A context that is longer is first reached from the one without its last symbol,
-    so the states that are met at distance k from those have contexts of k+1 symbols, at most n-1.
+    States 0 to V-1 are the single symbols. A longer context is first reached from the context without its last
+    symbol, so the states at distance k from those have contexts of k+1 symbols, up to n-1.
     """
     successor, (states, symbols) = automaton.successor, automaton.successor.shape
     lengths = np.zeros(states, np.int64)
     lengths[:symbols] = 1
-    found = np.arange(symbols)
-    while found.size:
-        after = successor[found, 1:]
-        longer = np.broadcast_to(np.minimum(lengths[found] + 1, automaton.order - 1)[:, None], after.shape)
-        new = lengths[after] == 0
-        lengths[after[new]] = longer[new]
-        found = np.unique(after[new])
+    frontier = np.arange(symbols)
+    while frontier.size:
+        after = successor[frontier, 1:]
+        longer = np.broadcast_to(np.minimum(lengths[frontier] + 1, automaton.order - 1)[:, None], after.shape)
+        is_new = lengths[after] == 0
+        lengths[after[is_new]] = longer[is_new]
+        frontier = np.unique(after[is_new])
     return lengths

@@ -6,35 +6,36 @@ import math
 
 import click
 
-from namegen.commands import MODEL, MODEL_TEXT, QUIET_ANYWAY, show_table
+from namegen.commands.options import MODEL, MODEL_TEXT, QUIET
+from namegen.commands.output import show_table
 from namegen.errors import printable
 from namegen.vocabulary import MAX_LENGTH
 
 
 @click.command(
-    short_help="Why a name has the probability that it has.",
+    short_help="Why a name has its probability.",
     help=f"""Follows a NAME through a model, symbol by symbol.
 
 {MODEL_TEXT}
 
-A row says what stood before (context), how much of it the model knows (known: what it backed off to), the symbol that
-followed (next) and its probability (p), and what else may have followed. "." is the start and the end of a name.
+Each row shows what came before (context), how much of it the model knows (known: what it backed off to), the symbol
+that followed (next) with its probability (p), and what else could have followed. "." is the start and end of a name.
 
 \b
   namegen explain outputs emma""",
 )
 @MODEL
 @click.argument("name")
-@QUIET_ANYWAY
+@QUIET
 @click.option(
-    "--alternatives", type=click.IntRange(0, 255), default=5, show_default=True, help="How many others are named."
+    "--alternatives", type=click.IntRange(0, 255), default=5, show_default=True, help="How many others to show."
 )
 def command(model: str, name: str, alternatives: int) -> None:
     """Loads the model, and prints a table and the sum."""
-    from namegen.report.inspection import load
+    from namegen.model import load
 
-    automaton = load(model)
-    steps = automaton.explain(name, alternatives)
+    loaded = load(model)
+    steps = loaded.explain(name, alternatives)
     rows = [
         [
             row["context"],
@@ -47,13 +48,17 @@ def command(model: str, name: str, alternatives: int) -> None:
     ]
     columns = [("context", False), ("known", False), ("next", False), ("p", True), ("others", False)]
     show_table(columns, rows)
-    total = automaton.score(name)
+    total = loaded.score(name)
     if math.isinf(total):
         last = steps["symbol"][-1]
-        why = "“{}” cannot follow here" if last in automaton.vocabulary.symbols else "the model's names have no “{}”"
+        why = (
+            "“{}” cannot follow here"
+            if last in loaded.automaton.vocabulary.symbols
+            else "none of the model's names has a “{}”"
+        )
         click.echo(f"\nlog-probability -inf: {why.format(printable(last))}")
     else:
         symbols = min(len(name), MAX_LENGTH) + 1
         click.echo(
-            f"\nlog-probability {total:.6f} nats, {total / symbols:.4f} a symbol; probability {math.exp(total):.4g}"
+            f"\nlog-probability {total:.6f} nats, {total / symbols:.4f} per symbol; probability {math.exp(total):.4g}"
         )

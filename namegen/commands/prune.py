@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import click
 
-from namegen.commands import PLACE, QUIET, say
+from namegen.commands.options import PLACE, QUIET
 from namegen.errors import OutputError, printable
+
+log = logging.getLogger(__name__)
 
 
 @click.command(short_help="Remove old data sets and models.")
 @click.argument("folder", type=PLACE)
-@click.option("--keep", type=int, required=True, metavar="N", help="How many data sets stay, the newest.")
-@click.option("--yes", is_flag=True, help="Remove them, not only list them.")
+@click.option("--keep", type=int, required=True, metavar="N", help="How many data sets to keep, the newest.")
+@click.option("--yes", is_flag=True, help="Remove the others, not only list them.")
 @QUIET
-def command(folder: str, keep: int, yes: bool, quiet: bool) -> int:  # noqa: FBT001
-    r"""Finds data sets in an output FOLDER (or URL) that are older than the newest N, and models of no data set.
+def command(folder: str, keep: int, yes: bool) -> int:  # noqa: FBT001
+    r"""Lists the data sets in an output FOLDER (or URL) that are older than the newest N, and models without data sets.
 
-    They are listed on stdout. With --yes they are removed: for good, and all of each at once. What a job is at work in
-    is left alone, and so is a folder with other things in it; both are named on stderr.
+    With --yes they are removed, for good. A folder in which a job is working, or which holds anything else, is left
+    alone, and named on stderr.
 
     \b
     exit status: 0 done; 1 a folder could not be removed; 2 bad usage
     """
-    from namegen.outputs.room import size
-    from namegen.upkeep.prune import prune
+    from namegen.outputs.room import readable_size
+    from namegen.upkeep.prune import find_old, remove
 
-    log, broken = say(quiet), []
-
-    def removed(line: str) -> None:
+    broken: OSError | None = None
+    pruned = find_old(folder, keep)
+    removed = list[int]()
+    for old in remove(folder, pruned) if yes else pruned.removable:
+        removed.append(old.size)
         try:
-            click.echo(printable(line))
-        except OSError as error:  # whoever read has enough, which is no reason to stop in the middle
-            broken.append(error)
-
-    pruned = prune(folder, keep, remove=yes, log=removed)
+            click.echo(printable(f"{'removed' if yes else 'would remove'} {old}"))
+        except OSError as error:  # the reader has seen enough, which is no reason to stop half-way
+            broken = error
     if broken:
-        raise broken[0]
-    for found in [] if yes else pruned.removed:
-        click.echo(printable(f"would remove {found}"))
-    for found, why in pruned.failed:
-        error = OutputError(f"could not be removed ({why})", str(found.path), "Check the permissions")
-        print(f"namegen: error: {error}", file=sys.stderr)
-    for found in pruned.busy:
-        log(f"a job is at work in {found.path}: left alone")
-    for found in pruned.foreign:
-        log(f"other things lie in {found.path}: left alone")
-    total = size(sum(found.size for found in pruned.removed))
-    log(f"{len(pruned.removed)} folders, {total}{'' if yes or not pruned.removed else ': --yes removes them'}")
+        raise broken
+    for old, why in pruned.failed:
+        failure = OutputError(f"could not be removed ({why})", str(old.path), "Check the permissions")
+        print(f"namegen: error: {failure}", file=sys.stderr)
+    for old in pruned.busy:
+        log.info("a job is working in %s: left alone", old.path)
+    for old in pruned.foreign:
+        log.info("%s holds other files: left alone", old.path)
+    hint = "" if yes or not removed else ": --yes removes them"
+    log.info("%s folders, %s%s", len(removed), readable_size(sum(removed)), hint)
     return 1 if pruned.failed else 0

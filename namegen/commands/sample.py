@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from namegen.commands import MODEL, MODEL_TEXT, QUIET_ANYWAY, binary_stdout, format_of, show_table
+from namegen.commands.options import MODEL, MODEL_TEXT, QUIET
+from namegen.commands.output import binary_stdout, format_of, show_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +20,7 @@ FORMATS = ("table", "names", "csv", "jsonl", "parquet", "arrow")
 
 @click.command(
     short_help="Draw names.",
-    help=f"""Draws names from a model: rows FIRST to FIRST + COUNT - 1 of a seed's stream, always the same.
+    help=f"""Draws names from a model: rows FIRST to FIRST + COUNT - 1 of a seed's stream, which are always the same.
 
 {MODEL_TEXT}
 
@@ -28,28 +29,28 @@ FORMATS = ("table", "names", "csv", "jsonl", "parquet", "arrow")
   namegen sample outputs --count 1000000 --format parquet > names.parquet
   namegen sample outputs --format names | sort
 
-The columns are index, name and log_prob, in nats. "arrow" is Arrow's stream format.""",
+The columns are index, name and log_prob (in nats). "arrow" is Arrow's stream format.""",
 )
 @MODEL
-@click.option("--count", type=click.IntRange(0), default=10, show_default=True, help="How many names.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=42, show_default=True, help="Which stream.")
+@click.option("--count", type=click.IntRange(0), default=10, show_default=True, help="How many names to draw.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=42, show_default=True, help="Which stream of names.")
 @click.option("--first", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="The first row.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="What is written.  [default: table on a terminal, else csv]",
+    help="How to print them.  [default: table on a terminal, csv elsewhere]",
 )
-@QUIET_ANYWAY
+@QUIET
 def command(model: str, count: int, seed: int, first: int, form: str | None) -> None:
-    """Loads the model, and writes batch by batch."""
+    """Loads the model, and writes the names batch by batch."""
     form = format_of(form, count)  # before the work
-    from namegen.report.inspection import load
+    from namegen.model import load
     from namegen.sampling.reference import ReferenceSampler
     from namegen.sampling.stream import BATCH, SCHEMA, batches_of, sampler_of
 
-    automaton = load(model)
-    # the same names, and a few are drawn before the compiled code is loaded
+    automaton = load(model).automaton
+    # which draws the same names, and has drawn a few before the compiled code is loaded
     sampler = ReferenceSampler(automaton) if count <= FEW else sampler_of(automaton, "cpu")
     write(batches_of(sampler, seed, first, count, BATCH["cpu"]), SCHEMA, form)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,8 +12,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from namegen.automaton.walk import is_text
-from namegen.commands import MODEL, MODEL_TEXT, PLACE, QUIET, format_of, say
+from namegen.commands.options import MODEL, MODEL_TEXT, PLACE, QUIET
+from namegen.commands.output import format_of
 from namegen.commands.sample import FORMATS, write
 from namegen.errors import CorpusError
 
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 2**18  # names
+log = logging.getLogger(__name__)
 
 
 @click.command(
     short_help="The log-probability of names.",
-    help=f"""Gives names their log-probabilities, in nats: -inf for what the model cannot spell.
+    help=f"""Prints the log-probability of names, in nats: -inf for a name that the model cannot spell.
 
 {MODEL_TEXT}
 
-FILE is text in UTF-8 with one name a line, or Parquet with the names in a column; without it, or where it is -, stdin
-is read. Names are taken as they stand: case counts, and so does white space. There is a row for each line, in order,
-also for an empty one.
+FILE is UTF-8 text with one name per line, or Parquet with the names in a column. Without FILE, or if it is -, stdin is
+read. Names are taken as they are: case and white space count. There is a row for each line, in order, even an empty
+one.
 
 \b
   echo emma | namegen score outputs
@@ -40,23 +42,23 @@ The columns are name and log_prob. In JSON lines, which have no infinity, -inf i
 )
 @MODEL
 @click.argument("file", required=False, type=PLACE)
-@click.option("--column", help="Of a Parquet file.  [default: name]")
+@click.option("--column", help="The column with the names in a Parquet file.  [default: name]")
 @click.option(
     "--format",
     "form",
     type=click.Choice([form for form in FORMATS if form != "names"]),
-    help="What is written.  [default: table on a terminal, else csv]",
+    help="How to print them.  [default: table on a terminal, csv elsewhere]",
 )
 @QUIET
-def command(model: str, file: str | None, column: str | None, form: str | None, quiet: bool) -> None:  # noqa: FBT001
+def command(model: str, file: str | None, column: str | None, form: str | None) -> None:
     """Reads all names, and writes their scores batch by batch."""
     format_of(form, 0)  # before the work
     import numpy as np
     import pyarrow as pa
 
-    from namegen.report.inspection import load
+    from namegen.model import load
 
-    automaton = load(model)
+    loaded = load(model)
     names = _names_in(file, column)
     form = format_of(form, len(names))
     schema = pa.schema([("name", pa.string()), ("log_prob", pa.float64())])
@@ -66,18 +68,18 @@ def command(model: str, file: str | None, column: str | None, form: str | None, 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal unspelt
         for start in range(0, len(names), BATCH):
-            part = names.slice(start, BATCH)
-            scores = automaton.score(part)
+            batch = names.slice(start, BATCH)
+            scores = loaded.score(batch)
             unspelt += int(np.isneginf(scores.to_numpy(zero_copy_only=False)).sum())
-            yield pa.RecordBatch.from_arrays([part, scores], schema=schema)
+            yield pa.RecordBatch.from_arrays([batch, scores], schema=schema)
 
     write(batches(), schema, form)
     if unspelt:
-        say(quiet)(f"{unspelt:,} of {len(names):,} names cannot be spelt by the model: -inf")
+        log.info("The model cannot spell %s of %s names: -inf", f"{unspelt:,}", f"{len(names):,}")
 
 
 def _names_in(file: str | None, column: str | None) -> pa.Array:
-    """The names of a file, or of stdin; Parquet is known by its first bytes."""
+    """The names in a file or in stdin. Parquet is recognised by its first bytes."""
     where = "stdin" if file in {None, "-"} else str(file)
     if sys.stdin is None and where == "stdin":
         raise CorpusError("is closed", where, "Name a file")
@@ -92,7 +94,7 @@ def _names_in(file: str | None, column: str | None) -> pa.Array:
                 return _of_text(source.read(), where)
         except (OSError, ValueError) as error:  # ValueError: a null character in the path
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise CorpusError(f"cannot be read ({reason})", where, "Name a text file with one name a line") from None
+            raise CorpusError(f"cannot be read ({reason})", where, "Name a text file with one name per line") from None
         if magic != b"PAR1":
             raise CorpusError("has no columns", where, "Name a Parquet file, or leave out --column")
         return _of_parquet(source, where, column or "name")
@@ -114,18 +116,20 @@ def _of_parquet(source: IO[bytes], where: str, column: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from namegen.model import is_text
+
     try:
         parquet = pq.ParquetFile(source)
         there = parquet.schema_arrow.names
         if there.count(column) != 1:
             what = f"has {there.count(column) or 'no'} columns {column!r}"
             raise CorpusError(what, where, f"Name one with --column: it has {', '.join(there)}")
-        found = parquet.read(columns=[column])[column]
-        if not is_text(found.type):
-            raise CorpusError(f"has {found.type} in the column {column!r}", where, "Name a column of text")
-        names = pa.chunked_array(found.cast(pa.string())).combine_chunks()
-        names.validate(full=True)  # that it is UTF-8, too
+        values = parquet.read(columns=[column])[column]
+        if not is_text(values.type):
+            raise CorpusError(f"has {values.type} in the column {column!r}", where, "Name a column of text")
+        names = pa.chunked_array(values.cast(pa.string())).combine_chunks()
+        names.validate(full=True)  # checks that it is UTF-8
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CorpusError(f"cannot be read ({reason})", where, "Name a Parquet file that is whole") from None
+        raise CorpusError(f"cannot be read ({reason})", where, "Name a complete Parquet file") from None
     return names

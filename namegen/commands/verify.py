@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import click
 
-from namegen.commands import PLACE, QUIET, say
+from namegen.commands.options import PLACE, QUIET
 
 
-@click.command(short_help="Are the models and data sets in a folder what they say they are?")
+@click.command(short_help="Are models and data sets what they claim to be?")
 @click.argument("folder", type=PLACE)
 @click.option("--deep", is_flag=True, help="Compare every row with what the model draws.")
-@click.option("--repair", is_flag=True, help="Make again what is at fault.")
-@click.option("--model", type=PLACE, metavar="FOLDER", help="The model of a data set that lies apart from it.")
+@click.option("--repair", is_flag=True, help="Make again what is wrong.")
+@click.option("--model", type=PLACE, metavar="FOLDER", help="The model of a data set, if it lies apart from it.")
 @QUIET
-def command(folder: str, deep: bool, repair: bool, model: str | None, quiet: bool) -> int:  # noqa: FBT001
-    r"""Checks a data set, a model, or all of them below a FOLDER, such as outputs; or a URL.
+def command(folder: str, deep: bool, repair: bool, model: str | None) -> int:  # noqa: FBT001
+    r"""Checks a model, a data set, or all of them below a FOLDER, such as outputs. FOLDER can be a URL.
 
-    The manifests, the checksum of every file, the rows of every part and their range, and that the rows are what the
-    model draws (4,096 of each part; with --deep all). On stdout there is a line for each fault, with what to do about
-    it; on stderr, what was looked at.
+    It checks the manifests, the checksum of every file, that no part is missing or extra, and that the rows are what
+    the model draws (4,096 of each part, or all with --deep). It prints one line per fault, with the remedy, on stdout;
+    what was checked goes to stderr.
 
-    A repair makes again what is at fault and keeps the rest. A part comes from its model; a model is fitted again from
-    the names that its folder holds. Files that are none of the job's are put aside.
+    A repair makes again what is wrong and keeps the rest. A part comes from its model; a model is fitted again from the
+    names in its folder. Files that the job did not make are put aside.
 
     \b
-    exit status: 0 nothing is wrong, or is any more; 1 something is; 2 there is nothing to look at, or bad usage
+    exit status: 0 nothing is wrong (any more); 1 something is; 2 there is nothing to check, or bad usage
     """
-    from namegen.upkeep.verify import look
+    from namegen.upkeep.verify import find_faults
 
-    problems = look(folder, deep, repair, model, say(quiet))
-    for problem in problems:
-        click.echo(problem)
-    return 1 if problems else 0
+    faults = find_faults(folder, deep=deep, repair=repair, model=model)
+    for fault in faults:
+        click.echo(fault)
+    return 1 if faults else 0

@@ -1,7 +1,7 @@
 """Counts plus one, normalised: the notebook's first model.
 
-Unlike the models to come it keeps the notebook's smoothing as it is, so the boundary may follow the boundary:
-one name is empty in about as many as there are training names.
+Unlike `kneser_ney` and `mlp`, it keeps the notebook's smoothing as it is, so the boundary may follow the boundary. With
+N training names, about one in N drawn names is empty.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SMOOTHING = 1  # "The more you add, the more uniform your distribution will be."
 
 
 def fit(counts: NgramCounts) -> NDArray[np.float64]:
-    """float64[V, V]: (counts + 1) / row sum, of the bigram counts (order 2)."""
+    """float64[V, V]: (counts + 1) / row sum of the bigram counts (order 2)."""
     smoothed = (counts.lower(2).counts + SMOOTHING).astype(np.float64)
     table: NDArray[np.float64] = smoothed / smoothed.sum(axis=1, keepdims=True)
     return table

@@ -1,7 +1,7 @@
 """Interpolated modified Kneser-Ney (Chen & Goodman 1999): counting, extended to long contexts.
 
-Unlike `bigram`, it takes a discount from each count, and gives what that leaves to the distribution of the next
-shorter context. A shorter context is asked where the longer one failed, so it goes by continuation counts.
+Unlike `bigram`, it subtracts a discount from each count and gives that mass to the distribution of the next shorter
+context. A shorter context matters only if the longer one has not seen the symbol, so it uses continuation counts.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from namegen.corpus.ngrams import NgramCounts
 
-# Discounts of counts 1, 2, and 3 or more, for an order whose own are undefined: over a small alphabet nearly every
-# pair of letters occurs often, and the estimate needs those that occur 1 to 4 times. KenLM's --discount_fallback.
+# Discounts of counts 1, 2, and 3 or more, for an order whose own discounts are undefined. Their estimate needs n-grams
+# that occur 1, 2, 3 and 4 times, but over a small alphabet nearly every pair of letters occurs often. The values are
+# those of KenLM's --discount_fallback.
 FALLBACK = (0.5, 1.0, 1.5)
 
 
@@ -42,12 +43,20 @@ def fit(counts: NgramCounts) -> NDArray[np.float64]:
 def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
     """D1, D2 and D3+ of one order, from how many of its n-grams occurred 1, 2, 3 and 4 times (equation 26).
 
-    `FALLBACK` where one of these is 0, or a discount would be negative or more than the count it is taken from.
+    They are `FALLBACK` if one of these numbers is 0, or a discount would be negative or exceed its count.
+
+    >>> discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4]))
+    (0.5, 1.25, 1.0)
+    >>> discounts(np.array([7, 8, 9])) == FALLBACK
+    True
+
+    Args:
+        counts: int64, of any shape: the counts of the order's n-grams.
     """
     n1, n2, n3, n4 = (int((counts == times).sum()) for times in (1, 2, 3, 4))
     if not (n1 and n2 and n3 and n4):
         return FALLBACK
-    y = Fraction(n1, n1 + 2 * n2)  # exact: one that is just 0 is no reason to fall back
+    y = Fraction(n1, n1 + 2 * n2)  # exact, so that a discount of 0 does not round to a negative one, and fall back
     first, second, third = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
     if not (0 <= first <= 1 and 0 <= second <= 2 and 0 <= third <= 3):
         return FALLBACK
@@ -55,11 +64,11 @@ def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
 
 
 def _interpolate(counts: NDArray[np.int64], shorter: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p(v|s) = (c(s,v) - D(c(s,v))) / c(s) + gamma(s) p(v|shorter), gamma(s) the sum of what D took (equation 24)."""
+    """p(v|s) = (c(s,v) - D(c(s,v))) / c(s) + gamma(s) p(v|shorter), gamma(s) c(s) = sum of discounts (equation 24)."""
     discount = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
     total = counts.sum(axis=1, keepdims=True)
     taken = discount.sum(axis=1, keepdims=True)
-    # a context that the training names lack, as single symbols can be, has no counts: all goes to the shorter one
+    # A single symbol that the training names lack has no counts: it gets the distribution of the shorter context.
     table: NDArray[np.float64] = np.where(
         total > 0, (counts - discount + taken * shorter) / np.maximum(total, 1), shorter
     )

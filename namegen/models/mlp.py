@@ -1,8 +1,8 @@
 """A network over the last n-1 characters (Bengio et al. 2003): embeddings, a hidden layer, a residual one, softmax.
 
-Unlike `neural_bigram`, it shares what it learns between contexts that look alike. It trains from the counts, one row
-a context; a context that could be longer, and is asked only where the longer one is new, learns from its
-continuation counts, as in `kneser_ney`.
+Unlike `neural_bigram`, it shares what it learns between similar contexts. It trains on the counts, one row per context.
+A context that could be longer is asked only if the longer one is new, so it learns from its continuation counts, as in
+`kneser_ney`.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
     from namegen.corpus.ngrams import NgramCounts
 
-State = Mapping[str, NDArray[Any]]  # where a training stands: `passes`, and the tensors of networks and optimiser
+State = Mapping[str, NDArray[Any]]  # of a training: `passes`, and the tensors of the networks and the optimiser
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Chosen on dev, the number of passes among them: there is no early stopping.
+    """The settings of the network, chosen on dev. There is no early stopping: the number of passes is one of them.
 
     Args:
-        embedding, hidden: numbers a symbol and a context become.
-        passes: over the table, each in an order of its own.
-        batch: rows a step.
-        learning_rate: of AdamW at its highest; it rises for a tenth of the steps, and falls along a cosine to 0.
-        weight_decay, dropout: against learning the training names by heart.
-        shorter: what a continuation count weighs, where a count weighs 1.
-        heaviest: the most that one row may weigh. A context that occurred more often becomes several rows, as one
-            row of 25,000 among those of 2 would decide its step alone.
-        networks: how many are trained, one after the other from other starting values, and averaged.
-        seed: of the starting values, the order of the rows, and the dropout.
+        embedding, hidden: the sizes of the embedding and of the hidden layers.
+        passes: how many times to go over the table, each time in a new random order.
+        batch: rows per step.
+        learning_rate: AdamW's, at its peak. It rises for the first tenth of the steps, then falls along a cosine to 0.
+        weight_decay, dropout: the regularisation, which keeps the network from memorising the training names.
+        shorter: the weight of a continuation count; that of a count is 1.
+        heaviest: the most that one row may weigh. A context that occurred more often becomes several rows: one row
+            of 25,000 among rows of 2 would decide its step alone.
+        networks: how many networks to average. They are trained one after the other, from different starting values.
+        seed: decides the starting values, the order of the rows, and the dropout.
     """
 
     embedding: int = 32
@@ -55,7 +55,7 @@ class Settings:
 
     @property
     def all_passes(self) -> int:
-        """Those of all networks."""
+        """The passes of all networks together."""
         return self.networks * self.passes
 
 
@@ -67,7 +67,7 @@ class Network:
         self.device = device
 
     def probabilities(self, history: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """The distribution after each history, seen in training or not; no name is empty.
+        """The distribution after each history, whether or not it was seen in training. No name is empty.
 
         Args:
             history: uint16[N, n-1], as in NgramCounts.
@@ -82,24 +82,24 @@ class Network:
             for module in self.modules:
                 module.eval()
             for part in torch.split(torch.from_numpy(history.astype(np.int64)), 2**14):
-                there = part.to(self.device)
-                each = [torch.softmax(module(there), dim=1).cpu().double() for module in self.modules]
+                on_device = part.to(self.device)
+                each = [torch.softmax(module(on_device), dim=1).cpu().double() for module in self.modules]
                 rows.append(sum(each[1:], each[0]))
         table: NDArray[np.float64] = torch.cat(rows).numpy()
-        table[(history == 0).all(axis=1), 0] = 0  # the start
+        table[(history == 0).all(axis=1), 0] = 0  # no name ends at its start
         table /= table.sum(axis=1, keepdims=True)  # float32 sums to 1 only within 1e-7
         return table
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What stands behind a pass.
+    """The result of one pass.
 
     Args:
         number: from 1, over the passes of all networks.
-        loss: its mean, nats a count, dropout included.
-        network: the one in training, alone.
-        state: gives what `train` goes on from, as arrays on the CPU.
+        loss: the mean over the pass in nats per count, with dropout.
+        network: the one network that is being trained.
+        state: returns what `train` needs to resume, as arrays on the CPU.
     """
 
     number: int
@@ -118,16 +118,16 @@ def train(
     """Trains on the adjusted counts.
 
     Args:
-        device: a torch device that is there. All data lies on it throughout.
-        state: where an earlier training with these counts and settings stood; what follows is what would have
-            followed there, to the byte on the same device.
-        on_pass: called behind each pass.
+        device: an available torch device. It holds all the data throughout.
+        state: of an interrupted training with the same counts and settings, which resumes after that pass. On the same
+            device the result has the same bytes as without the interruption.
+        on_pass: called after each pass.
     """
     import torch  # slow to import, and the settings are read without it
 
     history = torch.from_numpy(counts.history.astype(np.int64)).to(device)
     rows, target = (array.to(device) for array in _rows(counts, settings))
-    scale = float(target[rows].sum()) / len(rows)  # what a row weighs, so that the loss is one of counts
+    scale = float(target[rows].sum()) / len(rows)  # the mean weight of a row, so that the loss is per count
     batches = math.ceil(len(rows) / settings.batch)
     start = int(state["passes"]) if state else 0
     modules: list[torch.nn.Module] = []
@@ -142,7 +142,7 @@ def train(
             if state and start >= k * settings.passes + 1:
                 _restore(state, k, module, optimiser)
             for number in range(max(1, start - k * settings.passes + 1), settings.passes + 1):
-                torch.manual_seed(_seed(settings.seed, k, number))  # so that each pass can be the first of a process
+                torch.manual_seed(_seed(settings.seed, k, number))  # so that a new process can resume at any pass
                 module.train()
                 first_step, steps = (number - 1) * batches, settings.passes * batches
                 total = torch.zeros((), device=device)
@@ -163,12 +163,12 @@ def train(
 
 
 def _seed(*numbers: int) -> int:
-    """One seed of 32 bits out of several numbers."""
+    """One 32-bit seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _state(passes: int, modules: Sequence[torch.nn.Module], optimiser: torch.optim.Optimizer) -> State:
-    """The tensors of every network so far, and those of the last one's optimiser."""
+    """The tensors of all networks so far, and of the last one's optimiser."""
     state: dict[str, NDArray[Any]] = {"passes": np.array(passes)}
     for k, module in enumerate(modules):
         state |= {f"{k}.{name}": tensor.cpu().numpy().copy() for name, tensor in module.state_dict().items()}
@@ -178,20 +178,20 @@ def _state(passes: int, modules: Sequence[torch.nn.Module], optimiser: torch.opt
 
 
 def _restore(state: State, k: int, module: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Sets network k, and its optimiser, to what they were; that of a finished network is not needed any more."""
+    """Restores network k and its optimiser. The state has that of the last network; a finished one needs none."""
     import torch
 
     module.load_state_dict({name: torch.from_numpy(state[f"{k}.{name}"]) for name in module.state_dict()})
-    own = optimiser.state_dict()
-    own["state"] = {
+    restored = optimiser.state_dict()
+    restored["state"] = {
         i: {name: torch.from_numpy(state[f"optimiser.{i}.{name}"]) for name in ("step", "exp_avg", "exp_avg_sq")}
         for i in range(len(list(module.parameters())))
     }
-    optimiser.load_state_dict(own)
+    optimiser.load_state_dict(restored)
 
 
 def _module(width: int, symbols: int, settings: Settings) -> torch.nn.Module:
-    """int64[B, n-1] to logits float32[B, V]."""
+    """A network from int64[B, n-1] to logits float32[B, V]."""
     import torch
     from torch import Tensor, nn
 
@@ -201,10 +201,10 @@ def _module(width: int, symbols: int, settings: Settings) -> torch.nn.Module:
             self.inner = inner
 
         def forward(self, x: Tensor) -> Tensor:
-            return x + self.inner(x)  # type: ignore[no-any-return] # nor a module that is called
+            return x + self.inner(x)  # type: ignore[no-any-return] # torch gives it no types
 
     class Dropout(nn.Module):
-        """Unlike torch's own, it takes eight bytes out of each number drawn: a fifth of the training's time."""
+        """Unlike torch's dropout, it uses all eight bytes of a random number, which saves a fifth of the training."""
 
         def forward(self, x: Tensor) -> Tensor:
             if not self.training:
@@ -215,7 +215,7 @@ def _module(width: int, symbols: int, settings: Settings) -> torch.nn.Module:
 
     hidden, dropped = settings.hidden, round(256 * settings.dropout)
     return nn.Sequential(
-        nn.Embedding(symbols + 1, settings.embedding),  # with one for what is not known
+        nn.Embedding(symbols + 1, settings.embedding),  # one more for the unknown symbol
         nn.Flatten(),
         nn.Linear(width * settings.embedding, hidden),
         nn.ReLU(),
@@ -226,7 +226,7 @@ def _module(width: int, symbols: int, settings: Settings) -> torch.nn.Module:
 
 
 def _rows(counts: NgramCounts, settings: Settings) -> tuple[torch.Tensor, torch.Tensor]:
-    """The context of each row, int64[R], and what each of its rows has to predict, float32[S, V]."""
+    """The context of each row, int64[R], and the weights that every row of a context has to predict, float32[S, V]."""
     import torch
 
     weight = np.where(counts.is_whole, 1.0, settings.shorter)[:, None] * counts.adjusted_counts
@@ -236,7 +236,7 @@ def _rows(counts: NgramCounts, settings: Settings) -> tuple[torch.Tensor, torch.
 
 
 def _rate(step: int, steps: int) -> float:
-    """The share of the learning rate at a step: up in the first tenth, then down along half a cosine to 0."""
+    """The fraction of the learning rate at a step: up in the first tenth, then down along half a cosine to 0."""
     warm_up = max(1, steps // 10)
     if step < warm_up:
         return (step + 1) / warm_up

@@ -1,4 +1,4 @@
-"""Every symbol equally likely: the yardstick that the notebook leaves commented out. Its NLL is ln V."""
+"""Every symbol equally likely: the baseline that the notebook leaves commented out. Its NLL is ln V."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 
 def fit(counts: NgramCounts) -> NDArray[np.float64]:
-    """float64[S, V], each 1/V; of the counts only the shape matters."""
+    """float64[S, V], all 1/V. Only the shape of the counts matters."""
     return np.full((counts.states, len(counts.vocabulary)), 1 / len(counts.vocabulary))

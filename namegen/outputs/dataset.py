@@ -1,41 +1,36 @@
-"""A data set of names: Parquet parts of 2^20 rows and a manifest, each file whole or not there.
+"""A data set of names: Parquet parts of 2^20 rows and a manifest. Each file is whole or not there.
 
-    <output>/names/model=<model>-<id>/seed=<seed>/part-000000.parquet ... and _manifest.json
+Part k holds rows [k * 2^20, (k+1) * 2^20); only the last part is shorter. The manifest is written once, last, and
+records the SHA-256 of every part: it is what makes the parts a data set. Until then a journal has a line for each
+finished part, in any order, and a job that died resumes from there. The names of both begin with "_", so that most
+readers of the folder skip them.
 
-Part k holds rows [k * 2^20, (k+1) * 2^20); only the last is shorter. The manifest vouches for parts by their SHA-256,
-and is what makes them a data set: it is written last, once. Until then a journal has a line for each part that is
-finished, in whatever order, and a job that died is taken up behind them. Their names begin with "_", so that readers
-of the folder pass them over.
-
-This module says what a data set is; `dataset_writer` makes one.
+This module says what a data set is; `writer` makes one.
 """
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from namegen.errors import ArtifactError
+from namegen.outputs import layout
 from namegen.outputs.journal import Part, Sha256
-from namegen.outputs.manifests import Manifest, read_manifest
+from namegen.outputs.manifests import Manifest
 from namegen.storage.files import Location
-from namegen.storage.object_store import RemotePath
 
-L = TypeVar("L", Path, RemotePath, Location)
-
-MANIFEST = "_manifest.json"
 PART_ROWS = 2**20
 
 
 class DatasetManifest(Manifest):
-    """What a data set holds; `stream` decides its rows, `configuration` says where they come from.
+    """What a data set holds: `stream` decides its rows, and `configuration` says which model they come from.
 
-    Part k is the file `part_name(k)`. Of each the manifest has the SHA-256 and the bytes, and of nothing else as many:
-    10^12 names are a million parts.
+    Part k is the file `layout.part_name(k)`. The manifest has no more for each than its SHA-256 and its size in
+    bytes, because 10^12 names are a million parts.
     """
+
+    FILE: ClassVar[str] = layout.DATASET_MANIFEST
 
     rows: int = Field(ge=1)
     part_rows: int = Field(default_factory=lambda: PART_ROWS)
@@ -47,66 +42,35 @@ class DatasetManifest(Manifest):
     @model_validator(mode="after")
     def _has_every_row(self) -> Self:
         if self.part_rows != PART_ROWS:
-            raise ValueError(f"parts of {self.part_rows} rows, and {PART_ROWS} is what they have")
-        if not len(self.part_sha256) == len(self.part_bytes) == parts_of(self.rows):
-            raise ValueError(f"its {len(self.part_sha256)} parts do not hold {self.rows} rows, {PART_ROWS} a part")
+            raise ValueError(f"its parts have {self.part_rows} rows, and they should have {PART_ROWS}")
+        if not len(self.part_sha256) == len(self.part_bytes) == parts_for(self.rows):
+            raise ValueError(f"{len(self.part_sha256)} parts of {PART_ROWS} rows do not hold {self.rows} rows")
         return self
 
     def parts(self) -> dict[int, Part]:
         """Its parts by their numbers."""
         files = zip(self.part_sha256, self.part_bytes, strict=True)
-        return {k: Part(k, rows_of(k, self.rows), sha256, size) for k, (sha256, size) in enumerate(files)}
+        return {k: Part(k, rows_in_part(k, self.rows), sha256, size) for k, (sha256, size) in enumerate(files)}
+
+    def check_stream(self, folder: Location, stream: dict[str, Any]) -> None:
+        """Checks that this manifest, found in `folder`, belongs to a stream.
+
+        Raises:
+            ArtifactError: if it belongs to another.
+        """
+        if self.stream != stream:
+            raise ArtifactError(
+                f"holds the stream {self.stream}, but this job makes {stream}",
+                str(folder / self.FILE),
+                "Remove the folder to have it made again, or name another output folder",
+            )
 
 
-def part_name(number: int) -> str:
-    """The file of part `number`."""
-    return f"part-{number:06d}.parquet"
+def parts_for(rows: int) -> int:
+    """How many parts hold `rows` rows."""
+    return -(-rows // PART_ROWS)
 
 
-def parts_of(count: int) -> int:
-    """How many parts hold so many rows."""
-    return -(-count // PART_ROWS)
-
-
-def rows_of(number: int, count: int) -> int:
-    """The rows of a part, where there are `count` in all."""
-    return min(PART_ROWS, count - number * PART_ROWS)
-
-
-def number_of(file: str) -> int | None:
-    """Of which part a file's name is that; None for any other name."""
-    found = re.fullmatch(r"part-([0-9]{6,15})\.parquet", file)
-    return int(found[1]) if found and part_name(int(found[1])) == file else None
-
-
-def dataset_folder(output: L, model: str, seed: int) -> L:
-    """Where the names of a model folder's name and a seed belong under `output`."""
-    return output / "names" / f"model={model}" / f"seed={seed}"
-
-
-def read_dataset_manifest(folder: Location) -> DatasetManifest | None:
-    """The manifest of a data set, or None where there is none.
-
-    Raises:
-        ArtifactError: where it is no manifest, altered, or of a newer format.
-    """
-    return read_manifest(folder / MANIFEST, DatasetManifest, remedy_for(folder))
-
-
-def remedy_for(folder: Location) -> str:
-    """What to do about a damaged data set."""
-    return f"Mend it with namegen verify --repair {folder}, or remove the folder to have it made again"
-
-
-def check_stream(folder: Location, manifest: DatasetManifest | None, stream: dict[str, Any]) -> None:
-    """Looks whether the manifest that was found in a folder, if any, is of a stream.
-
-    Raises:
-        ArtifactError: where it is of another.
-    """
-    if manifest and manifest.stream != stream:
-        raise ArtifactError(
-            f"holds the stream {manifest.stream}, and the job makes {stream}",
-            str(folder / MANIFEST),
-            "Remove the folder to have it made again, or name another output folder",
-        )
+def rows_in_part(number: int, rows: int) -> int:
+    """How many rows part `number` has in a data set of `rows` rows."""
+    return min(PART_ROWS, rows - number * PART_ROWS)

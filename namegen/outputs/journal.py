@@ -1,10 +1,10 @@
-"""The parts that a job has finished, before a manifest vouches for them: a line of JSON each.
+"""The parts that a job has finished before there is a manifest: one line of JSON for each.
 
-Lines may be cut off or of any kind: a part is kept only if its file is what a line says. So the lines themselves are
-not flushed to disk, where the parts are: a power cut costs at most some parts' time.
+A line may be cut off or be garbage: a part is kept only if its file has the SHA-256 of its line. So the parts are
+flushed to disk and the lines are not; a power cut costs the time of a few parts at most.
 
-There is a file for each 64 parts, called by the first of them, so that several processes can each have their own, and
-because an object store has no way to add to an object: there each line writes its file anew.
+There is one file for every 64 parts, named after the first of them. So several processes can each have their own, and
+a store, which cannot append to an object, only rewrites a short one.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from namegen.storage.files import Location, open_regular
 from namegen.storage.object_store import RemotePath
 
-BLOCK = 64  # parts a file
+BLOCK = 64  # parts in a file
 NAME = re.compile(r"_journal-[0-9]{6,15}\.jsonl")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Part(NamedTuple):
-    """A finished part: its number, its rows, and what its file has to be."""
+    """A finished part: its number, its rows, and the SHA-256 and size in bytes of its file."""
 
     number: int
     rows: int
     sha256: str
-    size: int  # bytes
+    size: int
 
 
 class Journal:
     """The journal of the data set in a folder.
 
     Args:
-        stream: what decides the rows; lines of another one are passed over.
+        stream: what decides the rows; lines of another stream are ignored.
         first: the part with which the writer's own range begins.
     """
 
@@ -50,13 +50,13 @@ class Journal:
         self._folder, self._first = folder, first
         self._stream = sha256(json.dumps(stream, sort_keys=True).encode()).hexdigest()[:16]
         self._lock = Lock()
-        self._written: dict[str, bytes] = {}  # what the files in a store have
+        self._written: dict[str, bytes] = {}  # the contents of the files in a store
 
     def read(self, names: Iterable[str]) -> dict[int, Part]:
-        """The parts by their numbers; of several lines for one part the last.
+        """The parts by their numbers. The last of several lines for one part counts.
 
         Args:
-            names: of the files in the folder.
+            names: the names of the files in the folder.
         """
         parts: dict[int, Part] = {}
         for name in sorted(filter(NAME.fullmatch, names)):
@@ -68,15 +68,15 @@ class Journal:
         return parts
 
     def read_block(self) -> dict[int, Part]:
-        """The parts of the writer's own range, if it is of one file."""
+        """The parts of the writer's own range, which has to lie in one file."""
         return self.read([self.name_for(self._first)])
 
     def name_for(self, number: int) -> str:
-        """In which file a part has its line."""
+        """The name of the file that has the line of a part."""
         return f"_journal-{number - (number - self._first) % BLOCK:06d}.jsonl"
 
     def add(self, part: Part) -> None:
-        """Adds a line, behind the end of whatever half a line was left there."""
+        """Adds a line. It begins with a line break, in case half a line was left before it."""
         line = f"\n{_Entry(stream=self._stream, **part._asdict()).model_dump_json()}\n".encode()
         path = self._folder / self.name_for(part.number)
         with self._lock:
@@ -86,13 +86,13 @@ class Journal:
                 path.write_bytes(self._written[path.name])
                 return
             if path.is_symlink() or not path.is_file():
-                path.unlink(missing_ok=True)  # a link, say, to what is not ours to write to
+                path.unlink(missing_ok=True)  # a link, for example, to a file that is not ours to write to
             with path.open("ab") as file:
                 file.write(line)
 
 
 def remove_journal(folder: Location, names: Iterable[str]) -> None:
-    """Removes it, if it is there."""
+    """Removes the journal, if there is one."""
     for name in filter(NAME.fullmatch, names):
         (folder / name).unlink(missing_ok=True)
 
@@ -111,4 +111,4 @@ def _lines(path: Location) -> Iterator[bytes]:
     if isinstance(path, Path) and (path.is_symlink() or not path.is_file()):
         return
     with suppress(FileNotFoundError), open_regular(path) as file:
-        yield from iter(partial(file.readline, 4096), b"")  # none is longer, and memory is bounded
+        yield from iter(partial(file.readline, 4096), b"")  # no line is longer, and this bounds the memory

@@ -1,12 +1,12 @@
-"""Manifests: JSON that says what a folder holds, and that shows if a byte of it was altered."""
+"""Manifests: JSON that says what a folder holds, and that shows whether any byte of it was altered."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,34 +15,45 @@ from namegen.storage.files import Location, open_regular, write_atomically
 from namegen.storage.object_store import RemotePath
 
 FORMAT_VERSION = 1  # of the manifests and of what they describe
-LARGEST_MANIFEST = 2**30  # bytes: a million parts have a tenth of it; more is no manifest
+LARGEST_MANIFEST = 2**30  # bytes; the manifest of a million parts has a tenth of this
 
 
 def versions() -> dict[str, str]:
-    """The versions that decide a file's bytes."""
+    """The versions that decide the bytes of a file."""
     return {package: version(package) for package in ("namegen", "numpy", "polars", "pyarrow", "torch")}
 
 
 class Writing(BaseModel):
-    """How a manifest came to be written: all in it that may differ between two runs that made the same.
+    """How a manifest came to be written. Only this may differ between two runs that made the same.
 
     Args:
         at: when.
-        notes: what changes nothing, such as the seconds that a training took.
-        sha256: of the manifest's text with this field left empty.
+        origin: what a repair may need to make the same again, such as the device of the training, and what a person
+            may want to know, such as the seconds it took.
+        sha256: of the manifest's text with this field empty.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    notes: dict[str, Any] = Field(default_factory=dict)
+    origin: dict[str, Any] = Field(default_factory=dict)
     sha256: str = ""
+
+    @property
+    def time(self) -> str:
+        """`at` in UTC, so that later times compare greater as text; empty if it is not a time."""
+        try:
+            return datetime.fromisoformat(self.at).astimezone(UTC).isoformat(timespec="seconds")
+        except ValueError:
+            return ""
 
 
 class Manifest(BaseModel):
-    """What every manifest has; the kinds add to it. What is not of the right type is refused, not converted."""
+    """What every manifest has; each kind adds to it. A value of the wrong type is refused, not converted."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    FILE: ClassVar[str]
 
     format_version: int = FORMAT_VERSION
     versions: dict[str, str] = Field(default_factory=versions)
@@ -52,67 +63,92 @@ class Manifest(BaseModel):
 M = TypeVar("M", bound=Manifest)
 
 
-def write_manifest(path: Location, manifest: Manifest, *, only_if_none: bool = False) -> None:
-    """Writes a manifest with its checksum, as JSON that a person can read, with the format version first.
+@dataclass(frozen=True)
+class Opened(Generic[M]):
+    """What lies where a manifest belongs.
 
     Args:
-        only_if_none: in a store, where a request may arrive late, it takes the place of no other.
+        manifest: what it says; None if it is missing, or cannot be understood.
+        fault: why it cannot be trusted; None if it is missing, or exactly as it was written.
+    """
+
+    manifest: M | None
+    fault: ArtifactError | None
+
+    @property
+    def trusted(self) -> M | None:
+        """The manifest if it is exactly as it was written."""
+        return None if self.fault else self.manifest
+
+    def sound(self) -> M | None:
+        """The manifest, or None if it is missing.
+
+        Raises:
+            ArtifactError: if it cannot be trusted.
+        """
+        if self.fault:
+            raise self.fault
+        return self.manifest
+
+
+def open_manifest(folder: Location, kind: type[M]) -> Opened[M]:
+    """Opens the manifest of a folder.
 
     Raises:
-        LeaseError: where there is one all the same.
+        ArtifactError: if its format is newer than this version of namegen.
     """
-    text = _text(_sealed(manifest))
+    path = folder / kind.FILE
+
+    def damaged(what: str) -> ArtifactError:
+        return ArtifactError(what, str(path), remedy_for(folder))
+
+    try:
+        with open_regular(path) as file:
+            data = file.read(LARGEST_MANIFEST + 1)
+        if len(data) > LARGEST_MANIFEST:
+            return Opened(None, damaged(f"cannot be read (it has more than {LARGEST_MANIFEST:,} bytes)"))
+        newest = _Versioned.model_validate_json(data).format_version
+        if newest > FORMAT_VERSION:
+            what = f"has format version {newest}, but this version of namegen only reads up to {FORMAT_VERSION}"
+            raise ArtifactError(what, str(path), "Upgrade namegen, or name another output folder")
+        manifest = kind.model_validate_json(data)
+    except FileNotFoundError:
+        return Opened(None, None)
+    except OSError as error:
+        return Opened(None, unreadable(error, path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "JSON"
+        return Opened(None, damaged(f"is not a manifest ({where}: {first['msg']})"))
+    if data != _text(_sealed(manifest)):
+        return Opened(manifest, damaged("was altered: its checksum does not match"))
+    return Opened(manifest, None)
+
+
+def write_manifest(folder: Location, manifest: Manifest, *, only_if_none: bool = False) -> None:
+    """Writes a folder's manifest with its checksum, as JSON that people can read, with the format version first.
+
+    Args:
+        only_if_none: in a store, where a request may arrive late, refuse to replace a manifest.
+
+    Raises:
+        LeaseError: if there is one all the same.
+    """
+    path, text = folder / manifest.FILE, _text(_sealed(manifest))
     if only_if_none and isinstance(path, RemotePath):
         try:
             path.create(text)
         except FileExistsError:
-            if path.read_bytes() != text:  # else the answer was lost, and the store was asked again
+            if path.read_bytes() != text:  # otherwise the answer was lost, and the store was asked again
                 what = "was written by another job in the meantime"
-                raise LeaseError(what, str(path), "Run it again: it goes on from here") from None
+                raise LeaseError(what, str(path), "Run the job again; it continues from here") from None
         return
     write_atomically(path, lambda temporary: temporary.write_bytes(text))
 
 
-def read_manifest(path: Location, kind: type[M], remedy: str = "Remove the folder to have it made again") -> M | None:
-    """The manifest at `path`, or None where there is none.
-
-    Raises:
-        ArtifactError: where it cannot be read, is no manifest of this kind, is not as it was written, or is of a
-            newer format.
-    """
-    try:
-        manifest, is_whole = parse_manifest(path, kind)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise unreadable(error, path) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "JSON"
-        raise ArtifactError(f"is not a manifest ({where}: {first['msg']})", str(path), remedy) from None
-    if not is_whole:
-        raise ArtifactError("was altered: it does not fit its checksum", str(path), remedy)
-    return manifest
-
-
-def parse_manifest(path: Location, kind: type[M]) -> tuple[M, bool]:
-    """What a manifest says, and whether every byte of it is as it was written.
-
-    Raises:
-        OSError: where it cannot be read.
-        ValidationError: where it is no manifest of this kind.
-        ArtifactError: where it is of a newer format.
-    """
-    with open_regular(path) as file:
-        data = file.read(LARGEST_MANIFEST + 1)
-    if len(data) > LARGEST_MANIFEST:
-        raise OSError(errno.EFBIG, f"it has more than {LARGEST_MANIFEST:,} bytes", str(path))
-    found = _Versioned.model_validate_json(data).format_version
-    if found > FORMAT_VERSION:
-        what = f"has format version {found}, and this version of namegen reads up to {FORMAT_VERSION}"
-        raise ArtifactError(what, str(path), "Upgrade namegen, or name another output folder")
-    manifest = kind.model_validate_json(data)
-    return manifest, data == _text(_sealed(manifest))
+def remedy_for(folder: Location) -> str:
+    """What to do about a damaged model or data set."""
+    return f"Repair it with namegen verify --repair {folder}, or remove the folder and run the job again"
 
 
 class _Versioned(BaseModel):

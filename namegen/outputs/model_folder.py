@@ -1,12 +1,12 @@
-"""The folder of a fitted model, found again by content.
+"""The folder of a fitted model.
 
     outputs/models/<model>-<id>/   manifest.json, names.parquet, bigrams.parquet, ngrams.parquet, training.parquet,
                                    evaluation.parquet, quality.parquet, automaton.safetensors
 
-The id is a hash of the names and of every setting that changes what is in the folder. The device is none of them: a
-model that is there serves every device, wherever it was trained. Files are written one by one, each whole, and the
-manifest last: a folder without one is unfinished, and is made again; an interrupted training leaves its checkpoint in
-it, to go on from. The names are among them, so that the folder alone can say which of the drawn names are new.
+The id is a hash of the names and of every setting that changes what is in the folder. The device is not one of them:
+a model serves every device, wherever it was trained. Each file is written whole, and the manifest last. A folder
+without a manifest is unfinished, and is made again; an interrupted training leaves its checkpoint in it. The names are
+kept so that the folder alone can say which drawn names are new.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from namegen.automaton import automaton as automata
+from namegen.automaton import artifact
 from namegen.automaton.automaton import Automaton
 from namegen.errors import ArtifactError, unreadable
-from namegen.outputs.manifests import Manifest, Writing, read_manifest, write_manifest
+from namegen.outputs import layout
+from namegen.outputs.manifests import Manifest, Writing, open_manifest, remedy_for, write_manifest
 from namegen.storage.files import (
     Location,
     absolute,
@@ -40,16 +41,30 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from namegen.corpus.ngrams import NgramCounts
+TABLES = ("names", "bigrams", "ngrams", "training", "evaluation", "quality")
+FILES = {artifact.FILE, *(f"{table}.parquet" for table in TABLES)}
 
-MANIFEST = "manifest.json"
-AUTOMATON = "automaton.safetensors"
-TABLES = {"names", "bigrams", "training", "evaluation", "quality"}
-FILES = {AUTOMATON, "ngrams.parquet", *(f"{table}.parquet" for table in TABLES)}
+
+@dataclass(frozen=True)
+class Contents:
+    """What a model's folder holds, in memory.
+
+    Args:
+        configuration: what the id is made from; see `Recipe.configuration`.
+        tables: a frame for each of `TABLES`.
+        origin: goes into the manifest; see `Writing`.
+    """
+
+    automaton: Automaton
+    configuration: dict[str, Any]
+    tables: Mapping[str, pl.DataFrame]
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 class ModelManifest(Manifest):
-    """What a model's folder holds: `files` with their SHA-256, `configuration` what the id was made from."""
+    """What a model's folder holds: `files` with their SHA-256, and the `configuration` that the id is made from."""
+
+    FILE: ClassVar[str] = layout.MODEL_MANIFEST
 
     model: str
     configuration: dict[str, Any]
@@ -57,68 +72,90 @@ class ModelManifest(Manifest):
     files: dict[str, str]
 
     @model_validator(mode="after")
-    def _has_its_name(self) -> Self:
+    def _fits(self) -> Self:
         if self.model != model_name(self.configuration):
-            raise ValueError(f"{self.model!r} is not what a model of its configuration is called")
+            raise ValueError(f"a model of its configuration is not called {self.model!r}")
+        if set(self.files) != FILES:
+            raise ValueError(f"it does not list the files {sorted(FILES)}")
         return self
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder for one model; `configuration` is what its id was made from."""
+    """The folder of one model, which may be there or not."""
 
     path: Location
-    configuration: dict[str, Any]
 
-    def load(self) -> Automaton | None:
-        """The model's automaton, where the folder is there, whole; None where it is yet to be made.
+    def manifest(self) -> ModelManifest:
+        """The manifest.
 
         Raises:
-            ArtifactError: where it was finished, and a file of it is gone, not as it was, or another model's.
+            ArtifactError: if the folder is unfinished or its manifest damaged.
         """
-        manifest = read_model_manifest(self.path)
+        manifest = open_manifest(self.path, ModelManifest).sound()
+        if not manifest:
+            raise ArtifactError("is unfinished: it has no manifest", str(self.path), "Run its job again")
+        return manifest
+
+    def load(self) -> Automaton | None:
+        """The automaton, if the folder is complete; None if it is yet to be made.
+
+        Raises:
+            ArtifactError: if it was finished, and a file is missing, altered, or another model's.
+        """
+        manifest = open_manifest(self.path, ModelManifest).sound()
         if manifest is None:
             return None
-        automaton = _load(self.path / AUTOMATON)  # says more of what is wrong with it than a checksum does
-        if manifest.configuration != self.configuration or manifest.automaton_sha256 != automaton.sha256:
-            raise ArtifactError("is of another model than its folder", str(self.path / MANIFEST), remedy_for(self.path))
-        for name in sorted(FILES - {AUTOMATON}):  # that one has been looked at by its own checksum
+        automaton = _load(self.path / artifact.FILE)  # says more about what is wrong than a checksum does
+        is_misplaced = layout.is_in_models(self.path) and absolute(self.path).name != manifest.model
+        if is_misplaced or manifest.automaton_sha256 != automaton.sha256:
+            where = str(self.path / ModelManifest.FILE)
+            raise ArtifactError("describes another model than the folder holds", where, remedy_for(self.path))
+        for name in sorted(FILES - {artifact.FILE}):  # whose own checksum was right
             if sha256_of(self.path / name) != manifest.files[name]:
-                what = "was altered: it does not fit its checksum"
+                what = "was altered: its checksum does not match"
                 raise ArtifactError(what, str(self.path / name), remedy_for(self.path))
         return automaton
+
+    def contents(self) -> Contents:
+        """Everything in the folder.
+
+        Raises:
+            ArtifactError: if it is unfinished or damaged.
+        """
+        manifest, automaton = self.manifest(), self.load()
+        assert automaton
+        return Contents(automaton, manifest.configuration, self.tables(*TABLES), manifest.written.origin)
 
     def table(self, name: str) -> pl.DataFrame:
         """One of `tables`."""
         return self.tables(name)[name]
 
     def tables(self, *names: str) -> dict[str, pl.DataFrame]:
-        """Parquet files by their names, such as "evaluation".
+        """Some of `TABLES`, by their names.
 
         Raises:
-            ArtifactError: where the folder is unfinished, or the file is gone or not as it was.
+            ArtifactError: if the folder is unfinished, or a file is missing or altered.
         """
-        import polars as pl  # not needed to look whether a model is there
+        import polars as pl  # not needed to see whether a model is there
 
-        manifest = read_model_manifest(self.path)
-        if not manifest:
-            raise ArtifactError("is unfinished", str(self.path), "Run its job again")
-        files, remedy = {name: f"{name}.parquet" for name in names}, remedy_for(self.path)
+        manifest, remedy = self.manifest(), remedy_for(self.path)
+        files = {name: f"{name}.parquet" for name in names}
         return {
             name: pl.read_parquet(read_checked(self.path / file, manifest.files[file], remedy))
             for name, file in files.items()
         }
 
     def names(self, most: int | None = None) -> pa.StringArray:
-        """The names that the model is of, held-out ones included, in the order of their file.
+        """The listed names, held-out ones included, in the order of their file.
 
         Args:
-            most: how many there may be, where nothing vouches for the file: a small one can unpack to very many.
+            most: how many there may be, where no checksum is known: a small file can unpack to very many.
 
         Raises:
-            ArtifactError: where they cannot be read.
+            ArtifactError: if they cannot be read.
         """
-        import pyarrow as pa  # not needed to look whether a model is there
+        import pyarrow as pa  # not needed to see whether a model is there
         import pyarrow.parquet as pq
 
         path = self.path / "names.parquet"
@@ -130,85 +167,54 @@ class ModelFolder:
                 column = parquet.read(columns=["name"])["name"]
                 return pa.chunked_array(column.cast(pa.string())).combine_chunks()
         except (OSError, LookupError, pa.ArrowException) as error:
-            if isinstance(error, OSError) and error.errno:  # which pyarrow's own has not
+            if isinstance(error, OSError) and error.errno:  # pyarrow's own errors have no errno
                 raise unreadable(error, path) from error
             raise ArtifactError(f"cannot be read ({error})", str(path), remedy_for(self.path)) from error
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Where an interrupted training of this model goes on from."""
-        return Checkpoint(self.path / "checkpoint.safetensors", model_name(self.configuration))
+        """The checkpoint from which an interrupted training of this model resumes."""
+        return Checkpoint(self.path / "checkpoint.safetensors", absolute(self.path).name)
 
-    def save(
-        self,
-        automaton: Automaton,
-        counts: NgramCounts,
-        tables: Mapping[str, pl.DataFrame],
-        notes: dict[str, Any],
-    ) -> None:
-        """Writes the folder, the manifest last.
-
-        Args:
-            tables: those of `TABLES`.
-            notes: for the manifest, what changes nothing.
-        """
+    def save(self, contents: Contents) -> None:
+        """Writes the folder, the manifest last."""
         make_folder(self.path)
-        automaton.save(self.path / AUTOMATON)
-        write_atomically(self.path / "ngrams.parquet", counts.write_parquet)
-        for name, frame in tables.items():
-            write_atomically(self.path / f"{name}.parquet", partial(write_frame, frame=frame))
+        automaton = contents.automaton
+        artifact.save(automaton, self.path / artifact.FILE)
+        described = {
+            "namegen.vocabulary": automaton.vocabulary.symbols,
+            "namegen.order": str(contents.configuration["order"]),
+        }
+        for name in TABLES:
+            metadata = described if name == "ngrams" else None
+            write = partial(write_frame, frame=contents.tables[name], metadata=metadata)
+            write_atomically(self.path / f"{name}.parquet", write)
         manifest = ModelManifest(
-            model=model_name(self.configuration),
-            configuration=self.configuration,
+            model=model_name(contents.configuration),
+            configuration=contents.configuration,
             automaton_sha256=automaton.sha256,
             files={name: sha256_of(self.path / name) for name in sorted(FILES)},
-            written=Writing(notes=notes),
+            written=Writing(origin=contents.origin),
         )
-        write_manifest(self.path / MANIFEST, manifest)
+        write_manifest(self.path, manifest)
         self.checkpoint.remove()
 
 
-def read_model_manifest(folder: Location) -> ModelManifest | None:
-    """The manifest of a model's folder, or None where there is none: then it is unfinished.
-
-    Raises:
-        ArtifactError: where it is damaged, lists other files than a model has, or is of a newer format.
-    """
-    manifest = read_manifest(folder / MANIFEST, ModelManifest, remedy_for(folder))
-    if manifest and set(manifest.files) != FILES:
-        raise ArtifactError(f"does not list the files {sorted(FILES)}", str(folder / MANIFEST), remedy_for(folder))
-    return manifest
-
-
-def remedy_for(folder: Location) -> str:
-    """What to do about a damaged model."""
-    return f"Mend it with namegen verify --repair {folder}, or remove the folder and run the job again"
+def model_name(configuration: dict[str, Any]) -> str:
+    """<model>-<id>, the name of the folder of a model with this configuration."""
+    identity = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+    return f"{configuration.get('model')}-{identity[:12]}"
 
 
 def _load(path: Location) -> Automaton:
-    """The automaton; what a process has loaded and checked once it keeps, as a job looks twice."""
+    """The automaton. A process keeps the last one that it loaded and checked, because a job looks twice."""
     try:
         status = path.stat()
     except OSError:
-        return automata.load(path)  # says what is wrong
+        return artifact.load(path)  # says what is wrong
     return _load_once(absolute(path), status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
 def _load_once(path: Location, size: int, modified: int) -> Automaton:  # noqa: ARG001 - another size or time is another file
-    return automata.load(path)
-
-
-def model_folder(output: Location, configuration: dict[str, Any]) -> ModelFolder:
-    """Where a model belongs under `output`, there or not.
-
-    Args:
-        configuration: `names_sha256`, `model`, and all else that decides what is in the folder, as JSON has it.
-    """
-    return ModelFolder(output / "models" / model_name(configuration), configuration)
-
-
-def model_name(configuration: dict[str, Any]) -> str:
-    """<model>-<id>."""
-    identity = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
-    return f"{configuration.get('model')}-{identity[:12]}"
+    return artifact.load(path)

@@ -1,4 +1,4 @@
-"""Compares a part, as it lies there, with the rows that its model draws."""
+"""The rows of a part: where they come from, and whether those in a file are the ones that the model draws."""
 
 from __future__ import annotations
 
@@ -21,30 +21,48 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLE = 4096  # rows of each part that are compared with what the automaton draws, unless all are
-LARGEST_ROW = 1024  # bytes, and more than any has: a part that claims more is not unpacked
+LARGEST_ROW = 1024  # bytes; no row has more, and a part that claims more is not unpacked
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the rows of a data set come from.
+    """Where the rows of a data set come from.
 
     Args:
+        model: the model's folder.
+        configuration: of the model.
         known: the names that are not novel.
-        device: "cpu" or "cuda", on which names are drawn; they are the same.
+        device: "cpu" or "cuda", where names are drawn; they are the same.
     """
 
-    model: ModelFolder
+    model: Location
+    configuration: dict[str, Any]
     automaton: Automaton
     known: pa.Array
     seed: int
     device: str = "cpu"
 
+    @classmethod
+    def load(cls, model: Location, seed: int, device: str = "cpu") -> Source | None:
+        """From a model's folder; None if the model is not finished.
+
+        Raises:
+            ArtifactError: if the model is damaged.
+        """
+        folder = ModelFolder(model)
+        automaton = folder.load()
+        if not automaton:
+            return None
+        return cls(model, folder.manifest().configuration, automaton, folder.names(), seed, device)
+
+    @property
+    def stream(self) -> dict[str, Any]:
+        """Everything that decides the rows, as JSON."""
+        return self.automaton.stream(self.seed)
+
     def rows(self, first: int, count: int) -> pa.Table:
-        """Those rows, as the job makes them."""
-        from namegen.sampling.stream import (  # slow to import, and not needed where checksums are wrong
-            sample,
-            with_novelty,
-        )
+        """Rows `first` to `first + count - 1`, as the job makes them."""
+        from namegen.sampling.stream import sample, with_novelty  # slow to import; not needed if checksums are wrong
 
         with memory_of(self.device):
             drawn = sample(self.automaton, self.seed, first, count, self.device)
@@ -56,9 +74,13 @@ class Source:
         return frozenset(self.known.to_pylist())
 
 
-def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None:  # noqa: FBT001
-    """How a part differs from what the automaton draws, in all rows or in some; None where it does not."""
-    import pyarrow as pa  # slow to import, and not needed where checksums are wrong
+def difference(path: Path, part: Part, source: Source, *, deep: bool) -> str | None:
+    """How a part differs from what the automaton draws; None if it does not.
+
+    Args:
+        deep: compare all rows, not a sample.
+    """
+    import pyarrow as pa  # slow to import; not needed if checksums are wrong
     import pyarrow.parquet as pq
 
     try:
@@ -68,26 +90,26 @@ def difference(path: Path, part: Part, source: Source, deep: bool) -> str | None
             groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
             sizes, unpacked = [group.num_rows for group in groups], sum(group.total_byte_size for group in groups)
             if sum(sizes) != part.rows or min(sizes) < 1 or unpacked > LARGEST_ROW * part.rows + 2**20:
-                return f"has {sum(sizes):,} rows of {unpacked:,} bytes, and the manifest says {part.rows:,} rows"
+                return f"has {sum(sizes):,} rows of {unpacked:,} bytes, but the manifest says {part.rows:,} rows"
             starts = list(accumulate(sizes, initial=part.number * dataset.PART_ROWS))
             for group in range(len(groups)) if deep else [int(part.sha256[:8], 16) % len(groups)]:
                 size = sizes[group] if deep else min(SAMPLE, sizes[group])
                 drawn = source.rows(starts[group], size)
                 if not parquet.schema_arrow.equals(drawn.schema):
-                    return f"has not the columns of a data set, but {parquet.schema_arrow.names}, or of other types"
+                    return f"does not have the columns of a data set, but {parquet.schema_arrow}".replace("\n", ", ")
                 batch = next(parquet.iter_batches(size, row_groups=[group], use_threads=False))
                 own = pa.Table.from_batches([batch]).replace_schema_metadata()
                 if not own.equals(drawn):
                     pairs = zip(own.to_pylist(), drawn.to_pylist(), strict=True)
                     row, wanted = next((one, other) for one, other in pairs if one != other)
-                    return f"has the row {row}, where the model draws {wanted}"
+                    return f"has the row {row}, but the model draws {wanted}"
     except (OSError, pa.ArrowException, MemoryError, StopIteration, ValueError) as error:
         return f"cannot be read as Parquet ({str(error).partition(chr(10))[0]})"
     return None
 
 
 def rows_by_footer(path: Location, number: int, stream: dict[str, Any]) -> int | None:
-    """The rows of a part by what stands in the file, if it says that it is this part of this stream."""
+    """How many rows a file has, if it says itself that it is this part of this stream."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

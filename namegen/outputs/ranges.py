@@ -1,9 +1,9 @@
-"""A range of a data set's parts, made in another process or on another host: all that it needs to know is a `Job`.
+"""A range of a data set's parts, made in another process or on another host. All it needs to know is a `Job`.
 
 A job is small and plain, so that any engine can carry it. The automaton and the names come from the model's folder,
-and are loaded once a process. Of the range only full parts are made here, which are the same bytes whatever the count.
-The last, short part is made by the job itself, which holds the lock. The job has a mark in the folder, which the next
-one removes: a worker whose job is dead ends before its next part.
+and are loaded once per process. Only full parts are made here, which have the same bytes whatever the count is; the
+job itself, which holds the lock, makes the short last one. The job leaves a mark in the folder, and the next job
+removes it, so that a worker whose job is dead stops before its next part.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 from namegen.errors import ArtifactError, OutputError, SettingError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import part_name
 from namegen.outputs.journal import BLOCK, Journal, Part
+from namegen.outputs.layout import part_name
 from namegen.outputs.manifests import versions
-from namegen.outputs.model_folder import ModelFolder, read_model_manifest
 from namegen.outputs.part import Source
 from namegen.outputs.writer import make_parts
 from namegen.storage.files import location, sha256_of
@@ -28,11 +27,11 @@ class Job(NamedTuple):
     """What a worker has to know.
 
     Args:
-        folder, model: of the data set and of the model, as text; absolute.
+        folder, model: the folders of the data set and of the model, as text; absolute.
         stream: what decides the rows.
         device: where to draw.
-        versions: those with which the job runs: others might write other bytes.
-        mark: the name of a file that the job has put into `folder`; empty for a store, which all see.
+        versions: those of the job; a worker with others might write other bytes.
+        mark: the name of a file that the job has put into `folder`.
     """
 
     folder: str
@@ -46,87 +45,87 @@ class Job(NamedTuple):
 def ranges(numbers: Iterable[int], most: int) -> list[range]:
     """Runs of consecutive numbers, cut into pieces of up to `most`.
 
+    >>> ranges([0, 1, 2, 3, 7], most=3)
+    [range(0, 3), range(3, 4), range(7, 8)]
+
     Args:
         numbers: ascending.
-        most: up to 64, so that a piece has its lines in one file of the journal.
+        most: up to 64, so that the journal has a piece's lines in one file.
     """
-    found: list[range] = []
+    pieces: list[range] = []
     for number in numbers:
-        last = found[-1] if found else range(0)
+        last = pieces[-1] if pieces else range(0)
         if last and number == last.stop and len(last) < most:
-            found[-1] = range(last.start, number + 1)
+            pieces[-1] = range(last.start, number + 1)
         else:
-            found.append(range(number, number + 1))
-    return found
+            pieces.append(range(number, number + 1))
+    return pieces
 
 
-def size_of_ranges(parts: int, slots: int) -> int:
+def parts_in_range(parts: int, slots: int) -> int:
     """How many parts a worker is given at once.
 
-    Up to 64, which take 10 to 60 seconds; fewer where there would not be two ranges for each worker, as the last to
-    end keeps the others waiting.
+    Up to 64, which take 10 to 60 seconds, but few enough that each worker gets two ranges: the last worker to finish
+    keeps the others waiting.
     """
     return max(1, min(BLOCK, -(-parts // (2 * slots))))
 
 
-def look(job: Job) -> str:
-    """Looks whether this worker can do what the job needs, and says where it is.
+def check_worker(job: Job) -> str:
+    """Checks that this worker can do what the job needs; the name of its host.
 
     Raises:
-        OutputError: where it does not see the job's folder.
-        SettingError: where it has other versions.
+        OutputError: if it does not see the job's folder.
+        SettingError: if it has other versions.
     """
     host = platform.node()
     if not (location(job.folder) / job.mark).is_file():
         remedy = "Workers on other hosts need a shared --output: a network mount, or an object store"
-        raise OutputError(f"is not the job's own folder on the worker {host}", job.folder, remedy)
+        raise OutputError(f"is not visible to the worker on {host}, or its job has ended", job.folder, remedy)
     own = versions()
     other = [
-        f"{name} {own.get(name)} in place of {ours}" for name, ours in job.versions.items() if own.get(name) != ours
+        f"{name} {own.get(name)} instead of {ours}" for name, ours in job.versions.items() if own.get(name) != ours
     ]
     if other:
-        raise SettingError(f"the worker {host} has {', '.join(other)}", remedy="Install the job's own versions there")
+        raise SettingError(f"the worker on {host} has {', '.join(other)}", remedy="Install the job's versions there")
     return host
 
 
 def make_range(job: Job, numbers: range) -> list[Part]:
-    """Makes the full parts `numbers`, but for those that a worker which died had finished.
+    """Makes the full parts `numbers`, except those that a worker which died had finished.
 
     Raises:
-        OutputError, SettingError: as `look` does.
-        ArtifactError: where the model is damaged.
+        OutputError, SettingError: as `check_worker` does.
+        ArtifactError: if the model is damaged.
     """
-    look(job)
+    check_worker(job)
     folder = location(job.folder)
     finished = Journal(folder, job.stream, numbers.start).read_block()
-    kept = [part for number, part in finished.items() if number in numbers and _is_there(job, part)]
+    kept = [part for number, part in finished.items() if number in numbers and _is_intact(job, part)]
     missing = [number for number in numbers if number not in {part.number for part in kept}]
     if not missing:
         return kept
     rows = _source(job.model, job.stream["seed"], job.device, job.stream["automaton_sha256"]).rows
 
     def still_alone() -> None:
-        look(job)  # the next job removes the mark of one that is dead
+        check_worker(job)  # the next job removes the mark of a dead one
 
     most = numbers.stop * dataset.PART_ROWS
     made = make_parts(folder, missing, most, job.stream, rows, still_alone=still_alone, journal_from=numbers.start)
     return sorted(kept + made)
 
 
-def _is_there(job: Job, part: Part) -> bool:
+def _is_intact(job: Job, part: Part) -> bool:
     try:
-        found = sha256_of(location(job.folder) / part_name(part.number))
+        actual = sha256_of(location(job.folder) / part_name(part.number))
     except ArtifactError:
         return False
-    return part.rows == dataset.PART_ROWS and found == part.sha256
+    return part.rows == dataset.PART_ROWS and part.sha256 == actual
 
 
 @lru_cache(maxsize=1)
 def _source(model: str, seed: int, device: str, automaton_sha256: str) -> Source:
-    folder = location(model)
-    manifest = read_model_manifest(folder)
-    own = ModelFolder(folder, manifest.configuration) if manifest else None
-    automaton = own.load() if own else None
-    if not own or not automaton or automaton.sha256 != automaton_sha256:
-        raise OutputError("holds another model than the job's, or none", model, "Run the job again")
-    return Source(own, automaton, own.names(), seed, device)
+    source = Source.load(location(model), seed, device)
+    if not source or source.automaton.sha256 != automaton_sha256:
+        raise OutputError("does not hold the job's model", model, "Run the job again")
+    return source

@@ -1,4 +1,4 @@
-"""Whether an output folder can take what a job is about to write: asked before anything is made."""
+"""Whether an output folder can take what a job is about to write. This is checked before anything is made."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from namegen.storage.locks import alone_in
 from namegen.storage.object_store import RemotePath
 
 ELSEWHERE = "Name another folder with --output"
-# A rename that is a copy and a deletion shows readers a file in the middle, and may leave two. So do those of file
-# systems that stand before an object store.
+# File systems in front of an object store, where a rename is a copy and a deletion: readers see unfinished files, and
+# two files may be left.
 COPYING = re.compile(r"fuse\.(s3fs|yas3fs|goofys|geesefs|gcsfuse|blobfuse2?|rclone|mount-s3)|mountpoint-s3")
 
 
 def check_writable(folder: Location) -> None:
-    """Makes `folder` where it is missing, and tries in it what every write of a job does.
+    """Makes `folder` if it is missing, and tries in it what every write of a job does.
 
     Raises:
-        OutputError: where a file cannot be written, or a rename does not replace one at once.
+        OutputError: if a file cannot be written, or a rename does not replace a file atomically.
     """
     if isinstance(folder, RemotePath):
         _check_store(folder)
         return
     try:
-        with alone_in(folder):  # whose beginning removes what a job that died here left
+        with alone_in(folder):  # which first removes what a dead job left
             new, old = (temporary_beside(folder / "probe") for _ in range(2))
             try:
                 new.write_bytes(b"new")
@@ -43,17 +43,17 @@ def check_writable(folder: Location) -> None:
                 new.unlink(missing_ok=True)
                 old.unlink(missing_ok=True)
         file_system = file_system_of(folder)
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+    except (OSError, ValueError) as error:  # ValueError: the path has a null character
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise OutputError(f"cannot be written ({reason})", str(folder), ELSEWHERE) from error
     if not is_replaced or COPYING.fullmatch(file_system):
-        what = f"is on a file system where a rename is not atomic ({file_system or 'of an unknown type'})"
+        what = f"is on a file system without atomic renames (type: {file_system or 'unknown'})"
         raise OutputError(what, str(folder), ELSEWHERE)
 
 
 def _check_store(folder: RemotePath) -> None:
-    """Creates an object twice, which has to fail: else two jobs could not be kept apart."""
-    term()  # is it one? Later would be too late
+    """Creates an object twice. The second time has to fail, or two jobs could not be kept apart."""
+    term()  # refuses a bad setting; later would be too late
     probe = folder / f".probe-{uuid.uuid4().hex}"
     try:
         probe.create(b"first")
@@ -67,22 +67,22 @@ def _check_store(folder: RemotePath) -> None:
         remedy = "Check the credentials, its permissions and the network, or name another folder with --output"
         raise OutputError(f"cannot be written ({error.strerror})", str(folder), remedy) from error
     if not is_kept:
-        what = "is in a store that writes over an object which it was asked only to create, as locks need"
+        what = "is in a store that overwrites an object when asked only to create one, and locks need that"
         raise OutputError(what, str(folder), ELSEWHERE)
 
 
 def check_room(folder: Location, count: int, names: Sequence[str]) -> None:
-    """Looks whether the disk has room for a data set of `count` names, less what is there of it already.
+    """Checks that the disk has room for a data set of `count` names, apart from the parts that are there already.
 
     Args:
-        folder: of the data set, there or not.
+        folder: of the data set; it may not exist yet.
         names: what the names will be like. With zstd a row takes less than eight bytes and its name.
 
     Raises:
-        OutputError: where it has not.
+        OutputError: if there is not enough room.
     """
     if isinstance(folder, RemotePath):
-        return  # a store has no end
+        return  # stores have no limit
     there = 0
     for part in folder.glob("part-*.parquet"):
         with suppress(FileNotFoundError):  # another job may be removing it
@@ -91,13 +91,13 @@ def check_room(folder: Location, count: int, names: Sequence[str]) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
-        what = f"has {size(free)} of room left, and {count:,} names need some {size(needed)}"
-        remedy = "Make room, ask for fewer with --count, or name another folder with --output"
+        what = f"has {readable_size(free)} free, but {count:,} names need about {readable_size(needed)}"
+        remedy = "Free some space, ask for fewer names with --count, or name another folder with --output"
         raise OutputError(what, str(folder), remedy)
 
 
-def size(count: float) -> str:
-    """Bytes as a person reads them: 1.5 GB."""
+def readable_size(count: float) -> str:
+    """A number of bytes as people read it, such as 1.5 GB."""
     for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -106,7 +106,7 @@ def size(count: float) -> str:
 
 
 def file_system_of(folder: Path) -> str:
-    """The type of the file system that a folder lies on, such as "ext4"; empty where that cannot be told."""
+    """The type of the file system of a folder, such as "ext4"; empty if it cannot be told."""
     device = folder.stat().st_dev
     mounts = Path("/proc/self/mountinfo")  # see proc(5): the third field is the device, the type follows a dash
     for line in mounts.read_text(errors="replace").splitlines() if mounts.exists() else ():

@@ -1,4 +1,4 @@
-"""Makes data sets: looks what is there, makes what is missing, here or in other processes, and writes the manifest.
+"""Makes data sets: finds out what is there, makes what is missing, and writes the manifest.
 
 Unlike `sampling`, this module knows nothing of names: rows come from a function that makes any range of them.
 """
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -17,11 +18,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from namegen.errors import ArtifactError, LeaseError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import MANIFEST, DatasetManifest, check_stream, number_of, part_name, read_dataset_manifest
+from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import NAME as JOURNAL
 from namegen.outputs.journal import Journal, Part, remove_journal
-from namegen.outputs.manifests import write_manifest
-from namegen.storage.files import Location, make_folder, put_in_place, sha256_of, sizes, temporary_beside
+from namegen.outputs.layout import part_name, part_number
+from namegen.outputs.manifests import open_manifest, write_manifest
+from namegen.storage.files import (
+    Location,
+    entries,
+    make_folder,
+    put_in_place,
+    sha256_of,
+    temporaries,
+    temporary_beside,
+)
 from namegen.storage.object_store import RemotePath
 
 if TYPE_CHECKING:
@@ -30,32 +40,32 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 A = TypeVar("A")
 
-# Measured: see benchmarks/README.md. A byte-stream-split of log_prob would save a twentieth, but Spark cannot read it.
+# Measured: see benchmarks/README.md. A byte-stream-split of log_prob would save 5 %, but Spark cannot read it.
 PARQUET: dict[str, Any] = {
     "compression": "zstd",
     "row_group_size": 2**17,
     "use_dictionary": False,
     "column_encoding": {"index": "DELTA_BINARY_PACKED", "name": "DELTA_LENGTH_BYTE_ARRAY", "log_prob": "PLAIN"},
 }
-AHEAD = 4  # parts a worker that are done or begun before the first of them is: one slow part keeps none waiting
-UPLOADS = 8  # parts at once that are on their way into a store, which takes longer than a disk
+AHEAD = 4  # parts a worker that may be done or begun before the oldest one is done: one slow part holds up no worker
+UPLOADS = 8  # parts that are uploaded to a store at once, which takes longer than a disk
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a call of `write_dataset` came to.
+    """What writing a data set came to.
 
     Args:
         rows: in the data set.
-        kept, made: parts that were there and right, and parts that were made.
-        mended: of the parts made, those that were there and not as the manifest has them.
-        removed: files of parts behind the last, which no manifest knew.
+        kept, made: how many parts were there and intact, and how many were made.
+        replaced: the names of the made parts that were there, but not as recorded.
+        removed: the names of files that were called like parts behind the last one, and that no manifest recorded.
     """
 
     rows: int
     kept: int
     made: int
-    mended: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
 
@@ -64,10 +74,10 @@ class Survey:
     """What a job finds in a data set's folder.
 
     Args:
-        count: the rows that there will be: those asked for, or those that are there already, if they are more.
-        kept: parts that are there and right, by their numbers.
+        count: the rows that there will be: those asked for, or those that are there already if they are more.
+        kept: the parts that are there and intact, by their numbers.
         missing: the numbers of the others.
-        altered: those of them that are there, and not what they should be.
+        altered: those of `missing` that are there, but not as recorded.
     """
 
     folder: Location
@@ -79,57 +89,60 @@ class Survey:
     altered: list[int]
 
 
-def survey(
-    folder: Location, count: int, stream: dict[str, Any], workers: int = 1, good: Mapping[int, Part] | None = None
-) -> Survey:
-    """Looks which parts of a data set of at least `count` rows are there and right.
+# Makes the parts with these numbers, which are all full, on other processes or hosts.
+Elsewhere = Callable[[Survey, Sequence[int]], list[Part]]
 
-    On a disk each file is read, and has to fit its SHA-256. In a store, which has checksums of its own and may be far
-    away, it has to be of its size; `verify` reads it.
+
+def survey(
+    folder: Location, count: int, stream: dict[str, Any], *, workers: int = 1, intact: Mapping[int, Part] | None = None
+) -> Survey:
+    """Finds out which parts of a data set of at least `count` rows are there and intact.
+
+    On a disk each file is read, and must match its SHA-256. In a store, which has checksums of its own and may be far
+    away, it must have its size; `verify` reads it.
 
     Args:
-        stream: what decides the rows, as JSON has it; a data set of another one is refused.
+        stream: what decides the rows, as JSON; the data set of another stream is refused.
         workers: how many parts are read at once.
-        good: the parts that are there and right, where that is known already.
+        intact: the parts that are known to be intact; None to find out.
 
     Raises:
-        ArtifactError: where the manifest is damaged, of another stream, or of a newer format, or a folder is in a
-            part's way.
+        ArtifactError: if the manifest is damaged, of another stream, or of a newer format, or if a folder is in the
+            way of a file.
     """
     make_folder(folder)
-    manifest = read_dataset_manifest(folder)
-    check_stream(folder, manifest, stream)
-    there = sizes(folder)
+    manifest = open_manifest(folder, DatasetManifest).sound()
+    if manifest:
+        manifest.check_stream(folder, stream)
+    there = entries(folder)
     for name in sorted(name for name, size in there.items() if size is None):
-        if name == MANIFEST or JOURNAL.fullmatch(name) or number_of(name) is not None:
+        if name == DatasetManifest.FILE or JOURNAL.fullmatch(name) or part_number(name) is not None:
             what = "is a folder where a file of the data set belongs"
             raise ArtifactError(what, str(folder / name), "Move it elsewhere")
-    count = max(count, manifest.rows if manifest else 0)  # what was asked for before stays
-    known = [manifest.parts() if manifest else {}, Journal(folder, stream).read(there)] if good is None else [good]
+    count = max(count, manifest.rows if manifest else 0)  # a data set never shrinks
+    numbers = range(dataset.parts_for(count))
+    recorded: list[Mapping[int, Part]] = [intact or {}]
+    if intact is None:
+        recorded = [manifest.parts() if manifest else {}, Journal(folder, stream).read(there)]
 
-    def look(number: int) -> tuple[int, Part | None, bool]:
-        name, rows = part_name(number), dataset.rows_of(number, count)
-        expected = [parts[number] for parts in known if number in parts and parts[number].rows == rows]
-        if name not in there:
-            return number, None, False
-        right = expected
-        if good is None:
-            right = [part for part in right if part.size == there[name]]
-        if good is None and right and not isinstance(folder, RemotePath):
-            found = sha256_of(folder / name)
-            right = [part for part in right if part.sha256 == found]
-        return number, right[0] if right else None, bool(expected)
+    def expected(number: int) -> list[Part]:
+        rows = dataset.rows_in_part(number, count)
+        known = [parts[number] for parts in recorded if number in parts and parts[number].rows == rows]
+        return known if part_name(number) in there else []
 
-    kept, missing, altered = {}, [], []
-    with closing(in_order(look, range(dataset.parts_of(count)), workers)) as looks:
-        for number, part, is_known in looks:
-            if part:
-                kept[number] = part
-                continue
-            missing.append(number)
-            if is_known:
-                altered.append(number)
-    return Survey(folder, count, stream, manifest, kept, missing, altered)
+    def find(number: int) -> Part | None:
+        parts, name = expected(number), part_name(number)
+        if intact is None:
+            parts = [part for part in parts if part.size == there[name]]
+            if parts and not isinstance(folder, RemotePath):
+                actual = sha256_of(folder / name)
+                parts = [part for part in parts if part.sha256 == actual]
+        return parts[0] if parts else None
+
+    with closing(in_order(find, numbers, workers)) as parts:
+        kept = {part.number: part for part in parts if part}
+    missing = [number for number in numbers if number not in kept]
+    return Survey(folder, count, stream, manifest, kept, missing, [number for number in missing if expected(number)])
 
 
 def make_parts(
@@ -138,28 +151,29 @@ def make_parts(
     count: int,
     stream: dict[str, Any],
     make_rows: Callable[[int, int], pa.Table],
+    *,
     workers: int = 1,
     on_part: Callable[[int], None] = lambda rows: None,
     still_alone: Callable[[], None] = lambda: None,
     journal_from: int | None = None,
 ) -> list[Part]:
-    """Makes parts of a data set of `count` rows, whatever is there of them, and notes them in the journal.
+    """Makes parts of a data set of `count` rows, whatever is there of them, and records them in the journal.
 
     Args:
         numbers: of the parts, in order.
         make_rows: (first, rows) to those rows, equal for equal arguments; called by several threads at once.
-        workers: how many parts are made at once. The files are the same for any number; each holds one part in memory.
-        on_part: called with the rows of each part when it is there, in order.
-        still_alone: raises an error where another job may be at work by now; called before each part is put in place.
-        journal_from: where the range begins that is this process's own, while others make other parts.
+        workers: how many parts are made at once, each of them in memory. The files are the same for any number.
+        on_part: called with the rows of each part once it is in place, in order.
+        still_alone: raises an error if another job may be at work by now; called before each part is put in place.
+        journal_from: where this process's own range begins, if other processes make other parts.
     """
     journal = Journal(folder, stream, next(iter(numbers), 0) if journal_from is None else journal_from)
 
     def make(number: int) -> Future[Part]:
-        path, first, rows = folder / part_name(number), number * dataset.PART_ROWS, dataset.rows_of(number, count)
+        path, first, rows = folder / part_name(number), number * dataset.PART_ROWS, dataset.rows_in_part(number, count)
         temporary = temporary_beside(path)
         try:
-            _write_part(temporary, make_rows(first, rows), {**stream, "first": first})
+            write_part(temporary, make_rows(first, rows), {**stream, "first": first})
             part = Part(number, rows, sha256_of(temporary), temporary.stat().st_size)
             return flushers.submit(finish, temporary, path, part)
         except BaseException:
@@ -177,7 +191,7 @@ def make_parts(
         return part
 
     parts: list[Part] = []
-    # what waits for the disk does so in threads of its own, while the next part is made
+    # threads of their own wait for the disk, while the next part is made
     with (
         ThreadPoolExecutor(UPLOADS if isinstance(folder, RemotePath) else workers) as flushers,
         closing(in_order(make, numbers, workers)) as made,
@@ -188,36 +202,37 @@ def make_parts(
     return parts
 
 
-def seal(found: Survey, made: Iterable[Part], configuration: dict[str, Any]) -> Written:
-    """Writes the manifest of a data set whose parts are all there, and removes what is none of them.
+def seal(surveyed: Survey, made: Iterable[Part], configuration: dict[str, Any]) -> Written:
+    """Writes the manifest of a data set whose parts are all there, and removes files that are called like parts.
 
     Args:
         made: the parts that were missing.
-        configuration: goes into the manifest as it is.
+        configuration: goes into the manifest.
 
     Raises:
-        LeaseError: where another job has written the manifest since the survey, as may be in a store.
+        LeaseError: if another job has written the manifest since the survey, which can happen in a store.
     """
-    if isinstance(found.folder, RemotePath) and read_dataset_manifest(found.folder) != found.manifest:
+    folder, before = surveyed.folder, surveyed.manifest
+    if isinstance(folder, RemotePath) and open_manifest(folder, DatasetManifest).sound() != before:
         what = "was finished by another job in the meantime"
-        raise LeaseError(what, str(found.folder), "Run it again: it goes on from here")
-    parts = found.kept | {part.number: part for part in made}
-    there = sizes(found.folder)
-    removed = sorted(name for name in there if (number := number_of(name)) is not None and number not in parts)
-    for name in removed:  # of a longer job that died: nothing vouches for it, and readers would take it for a part
-        (found.folder / name).unlink()
+        raise LeaseError(what, str(folder), "Run the job again; it continues from here")
+    parts = surveyed.kept | {part.number: part for part in made}
+    there = entries(folder)
+    removed = sorted(name for name in there if (number := part_number(name)) is not None and number not in parts)
+    for name in removed:  # left by a longer job that died; nothing records it, and readers would take it for a part
+        (folder / name).unlink()
     manifest = DatasetManifest(
-        rows=found.count,
-        stream=found.stream,
+        rows=surveyed.count,
+        stream=surveyed.stream,
         configuration=configuration,
         part_sha256=tuple(parts[number].sha256 for number in range(len(parts))),
         part_bytes=tuple(parts[number].size for number in range(len(parts))),
     )
-    if not found.manifest or (found.manifest.rows, found.manifest.parts()) != (found.count, parts):
-        write_manifest(found.folder / MANIFEST, manifest, only_if_none=found.manifest is None)
-    remove_journal(found.folder, there)
-    mended = tuple(map(part_name, found.altered))
-    return Written(found.count, len(found.kept), len(found.missing), mended, tuple(removed))
+    if not before or (before.rows, before.parts()) != (surveyed.count, parts):
+        write_manifest(folder, manifest, only_if_none=before is None)
+    remove_journal(folder, there)
+    replaced = tuple(map(part_name, surveyed.altered))
+    return Written(surveyed.count, len(surveyed.kept), len(surveyed.missing), replaced, tuple(removed))
 
 
 def write_dataset(
@@ -226,29 +241,45 @@ def write_dataset(
     stream: dict[str, Any],
     make_rows: Callable[[int, int], pa.Table],
     configuration: dict[str, Any],
+    *,
     workers: int = 1,
     on_part: Callable[[int], None] = lambda rows: None,
     still_alone: Callable[[], None] = lambda: None,
-    good: Mapping[int, Part] | None = None,
+    intact: Mapping[int, Part] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Written:
-    """Makes `folder` a data set of at least `count` rows, in this process. Parts that are there and right are kept.
+    """Makes `folder` a data set of at least `count` rows, and keeps the parts that are there and intact.
 
-    Its arguments are those of `survey`, `make_parts` and `seal`; `on_part` is called for the kept parts first.
+    The arguments are those of `survey`, `make_parts` and `seal`. `on_part` is called for the kept parts first.
+
+    Args:
+        elsewhere: makes the full parts that are missing; None to make them in this process. The last part, which may
+            be short, is always made here, by the job that holds the lock.
     """
-    found = survey(folder, count, stream, workers, good)
-    for part in found.kept.values():
+    surveyed = survey(folder, count, stream, workers=workers, intact=intact)
+    for part in surveyed.kept.values():
         on_part(part.rows)
-    made = make_parts(folder, found.missing, found.count, stream, make_rows, workers, on_part, still_alone)
+    here, made = surveyed.missing, []
+    if elsewhere:
+        full = [number for number in here if dataset.rows_in_part(number, surveyed.count) == dataset.PART_ROWS]
+        here = [number for number in here if number not in set(full)]
+        made = elsewhere(surveyed, full) if full else []
+        for left in temporaries(folder):  # by workers that died
+            left.unlink(missing_ok=True)
+    made += make_parts(
+        folder, here, surveyed.count, stream, make_rows, workers=workers, on_part=on_part, still_alone=still_alone
+    )
     still_alone()
-    written = seal(found, made, configuration)
+    written = seal(surveyed, made, configuration)
     still_alone()  # what was sent just before may have arrived late
     return written
 
 
 def in_order(work: Callable[[A], T], arguments: Sequence[A], workers: int) -> Generator[T]:
-    """work(argument) of each, in their order, up to `workers` of them under way at once.
+    """work(argument) of each argument, in their order, with up to `workers` of them under way at once.
 
-    Where one fails, those under way are waited for, and no other begins.
+    If one fails, those under way are waited for, and no other begins. Log lines of `work` reach the log of the caller's
+    run, because each call has a copy of the caller's context.
     """
     stopped = Event()
 
@@ -265,7 +296,7 @@ def in_order(work: Callable[[A], T], arguments: Sequence[A], workers: int) -> Ge
     with ThreadPoolExecutor(workers) as pool:
         try:
             for argument in arguments:
-                ahead.append(pool.submit(unless_stopped, argument))
+                ahead.append(pool.submit(copy_context().run, unless_stopped, argument))
                 if len(ahead) > AHEAD * workers:
                     yield ahead.popleft().result()
             while ahead:
@@ -274,7 +305,8 @@ def in_order(work: Callable[[A], T], arguments: Sequence[A], workers: int) -> Ge
             stopped.set()
 
 
-def _write_part(path: Path, table: pa.Table, identity: dict[str, Any]) -> None:
+def write_part(path: Path, table: pa.Table, identity: dict[str, Any]) -> None:
+    """Writes rows as Parquet, with what identifies them in the file's metadata."""
     import pyarrow.parquet as pq  # not needed to find that nothing is left to do
 
     table = table.replace_schema_metadata({"namegen": json.dumps(identity)})

@@ -1,9 +1,6 @@
-"""Where the page of a model or a data set lies, which `report` writes: told without drawing anything.
+"""What lies in the folder of a page about a model or a data set. Nothing is drawn to tell.
 
-    outputs/reports/model=<model>-<id>/report.html               and its pictures as SVG beside it: the model
-    outputs/reports/model=<model>-<id>/seed-<seed>/report.html   a data set
-
-Pages lie apart from what they are of, as readers take all of a data set's folder for its rows.
+`layout` says where the folder is, and `pages` writes it.
 """
 
 from __future__ import annotations
@@ -11,38 +8,30 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from namegen.outputs.layout import PAGE, report_folder
 from namegen.outputs.manifests import Manifest
-from namegen.storage.files import Location, absolute
+from namegen.storage.files import Location
 
-PAGE = "report.html"
 PICTURES = {
     *("bigrams.svg", "one-hot.svg", "counted-and-learnt.svg", "training.svg", "nll.svg"),
     *("list-and-drawn.svg", "growth.svg"),
 }
 
 
-def place_of(folder: Location) -> Location:
-    """Where the report of a model's folder or a data set's belongs, in the same output folder."""
-    place = absolute(folder)
-    if place.name.startswith("seed="):
-        return place.parent.parent.parent / "reports" / place.parent.name / place.name.replace("=", "-", 1)
-    return place.parent.parent / "reports" / f"model={place.name}"
-
-
 def stamp_of(manifest: Manifest) -> str:
-    """What a page says of itself, so that one that is there already can be told to be the right one."""
+    """What a page says of itself, so that an existing page can be recognised as up to date."""
     return f"{manifest.versions.get('namegen')} {manifest.written.sha256}"
 
 
 def is_written(folder: Location, manifest: Manifest) -> bool:
-    """Whether the page of a folder is there, and of this manifest."""
-    page = place_of(folder) / PAGE
+    """Whether the page about a folder is there and up to date with its manifest."""
+    page = report_folder(folder) / PAGE
     return page.is_file() and f'content="{stamp_of(manifest)}"'.encode() in page.read_bytes()[:1000]
 
 
 def remove_report(folder: Location) -> None:
-    """Removes the page of a folder that was removed, and its pictures; what else lies there stays."""
-    place = place_of(folder)
+    """Removes the page about a folder, and its pictures. Anything else there stays."""
+    place = report_folder(folder)
     for name in sorted({PAGE, *PICTURES}):
         (place / name).unlink(missing_ok=True)
     if isinstance(place, Path):

@@ -1,7 +1,7 @@
-"""A page on a model or a data set: what was learnt, and what was made, in pictures with a sentence each.
+"""A page about a model or a data set: what was learnt, and what was made, in pictures with a sentence each.
 
-Pages say nothing that the folders do not, are made again at any time, and are the same bytes for the same folder. Of a
-large data set they look at the first rows only.
+Pages contain nothing that the folders do not. They can be made again at any time, and are the same bytes for the same
+folder. Of a large data set they show the first rows only.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ import polars as pl
 from jinja2 import Environment, PackageLoader
 
 from namegen.errors import ArtifactError, printable
-from namegen.outputs.dataset import DatasetManifest, part_name, read_dataset_manifest, remedy_for
-from namegen.outputs.model_folder import ModelFolder, ModelManifest, read_model_manifest
-from namegen.report import pictures
-from namegen.report import text as tables
-from namegen.report.folder import PAGE, place_of, stamp_of
-from namegen.report.inspection import find_model, model_of
+from namegen.model import model_of, resolve_model
+from namegen.outputs.dataset import DatasetManifest
+from namegen.outputs.layout import PAGE, part_name, report_folder
+from namegen.outputs.manifests import open_manifest, remedy_for
+from namegen.outputs.model_folder import ModelFolder, ModelManifest
+from namegen.report import pictures, text
+from namegen.report.folder import stamp_of
 from namegen.storage.files import Location, location, make_folder, read_checked, write_atomically
 from namegen.storage.object_store import RemotePath
 
-SAMPLED = 2**18  # rows of a data set that are looked at: its first
+SAMPLED = 2**18  # how many rows of a data set are shown: its first
 SHOWN = 15  # names at either end
 EXAMPLES = 20
-ALIKE = 0.02  # the mean difference of two tables' probabilities
-# SHA-256 of the names of makemore's list, the one that the published figures are of
+ALIKE = 0.02  # mean difference in probability below which two tables look alike
+# SHA-256 of the names of makemore's list, for which a figure was published
 MAKEMORE = "816d2a728695db28a20e17eae61c9c423091a511b3df09a06a489dccbf0876c7"
 
 
@@ -44,7 +45,7 @@ class Section:
     file: str = ""  # of the picture
     size: str = ""  # how small it may be shown: "middle", "large", or at any size
     tables: Sequence[Sequence[Sequence[str]]] = field(default=())
-    has_names: bool = False  # in the last column, a line each: they stand side by side, each in its own direction
+    has_names: bool = False  # in the last column, one per line: shown side by side, each in its own direction
 
 
 class Report(NamedTuple):
@@ -55,25 +56,23 @@ class Report(NamedTuple):
 
 
 def write_report(path: str | Path | RemotePath, to: str | Path | RemotePath | None = None) -> Report:
-    """Writes the page of a model's folder, or of a data set's, and its pictures.
+    """Writes the page about a model or a data set, and its pictures.
 
     Args:
         to: the folder to write to; None for the one under `reports` in the same output folder.
 
     Raises:
-        ArtifactError: where there is neither at `path`, or what is there is unfinished or damaged.
+        ArtifactError: if there is neither at `path`, or it is unfinished or damaged.
     """
     where = location(path)
-    dataset = read_dataset_manifest(where) if where.is_dir() else None
+    dataset = open_manifest(where, DatasetManifest).sound() if where.is_dir() else None
     if dataset:
-        return _write(_of_dataset(where, dataset), location(to) if to else place_of(where), stamp_of(dataset))
-    model = find_model(where)
+        return _write(_of_dataset(where, dataset), location(to) if to else report_folder(where), stamp_of(dataset))
+    model = resolve_model(where)
     if model.is_file():
-        raise ArtifactError("is a file", str(path), "Name the folder of a model or of a data set")
-    manifest = read_model_manifest(model)
-    if not manifest:
-        raise ArtifactError("has no manifest: it is unfinished", str(path), "Run its job again")
-    return _write(_of_model(model, manifest), location(to) if to else place_of(model), stamp_of(manifest))
+        raise ArtifactError("is a file", str(path), "Name the folder of a model or a data set")
+    manifest = ModelFolder(model).manifest()
+    return _write(_of_model(model, manifest), location(to) if to else report_folder(model), stamp_of(manifest))
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ def _write(content: _Content, folder: Location, stamp: str) -> Report:
         title=content.title, facts=content.facts.items(), sections=content.sections, stamp=stamp, drawn=drawn
     )
     make_folder(folder)
-    for name, text in {**drawn, PAGE: html}.items():  # the page, which says that it is whole, last
-        contents = text.encode()
+    for name, content_of in {**drawn, PAGE: html}.items():  # the page comes last: it says that all is there
+        contents = content_of.encode()
         write_atomically(folder / name, lambda temporary, contents=contents: temporary.write_bytes(contents))  # type: ignore[misc]
     told = [f"**{_escaped(section.title)}.** {_escaped(section.sentence)}" for section in content.sections]
     lines = [f"# {_escaped(content.title)}", *told]
@@ -99,7 +98,7 @@ def _write(content: _Content, folder: Location, stamp: str) -> Report:
 
 
 def _of_model(folder: Location, manifest: ModelManifest) -> _Content:
-    model = ModelFolder(folder, manifest.configuration)
+    model = ModelFolder(folder)
     frames = model.tables("bigrams", "training", "evaluation", "quality")
     names = model.names()
     facts = {
@@ -118,7 +117,7 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
     first, second, often = inside.select("first", "second", "count").row(-1)
     yield Section(
         "What follows what",
-        f"The bluer a cell, the more often its second symbol follows its first in the whole list; “.” is the start and "
+        f"The bluer a cell, the more often its second symbol follows its first in the whole list. “.” is the start and "
         f"the end of a name. The most frequent pair inside names is “{printable(first + second)}”, "
         f"{often:,} times." + ("" if len(symbols) <= pictures.MOST_CELLS_WITH_TEXT else " Rows are first symbols."),
         partial(pictures.bigram_counts, bigrams),
@@ -126,8 +125,8 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
         "large",
     )
     yield Section(
-        f"“{printable(name)}” as a network takes it",
-        "A row for each symbol that something follows, with a single 1 in the column of that symbol.",
+        f"“{printable(name)}” as a network sees it",
+        "There is a row for each symbol that another follows, with a single 1 in the column of that symbol.",
         partial(pictures.one_hot, name, symbols),
         "one-hot.svg",
         "middle",
@@ -140,9 +139,9 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
             (
                 "Gradient descent comes close to what counting gives at once: the two tables look alike."
                 if mean < ALIKE
-                else "For so few names the network's settings are too coarse: its table is another."
+                else "For so few names the network's settings are too coarse: the two tables differ."
             )
-            + f" Over the training pairs their probabilities differ by {mean:.3f} on average. Shade: its square root.",
+            + f" On average their probabilities differ by {mean:.3f} over the training pairs. Shade: its square root.",
             partial(pictures.counted_and_learnt, bigrams),
             "counted-and-learnt.svg",
             "middle",
@@ -151,7 +150,7 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
     ends = "; ".join(f"{row['model']} ends at {row['loss']:.4f}" for row in last.iter_rows(named=True))
     yield Section(
         "Training",
-        f"The loss of the networks as they learn: {ends}. Where the NLL on dev no longer falls, more are no gain.",
+        f"The loss of the networks as they learn: {ends}. Once the NLL on dev stops falling, more steps gain nothing.",
         partial(pictures.training, frames["training"]),
         "training.svg",
         "middle",
@@ -159,24 +158,24 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
     known = manifest.configuration.get("names_sha256") == MAKEMORE
     yield Section(
         "How well each model predicts names",
-        "Further left is better. Seen are names that also stand in the training names, and unseen the others; a bar is "
-        "one standard error to either side."
-        + (" Vertical lines are published figures for this list and split." if known else ""),
-        partial(pictures.nll_of_models, evaluation, known),
+        "Further left is better. Seen names are also among the training names, and unseen names are not. A bar is one "
+        "standard error to either side."
+        + (" The vertical line is a published figure for this list and split." if known else ""),
+        partial(pictures.nll_of_models, evaluation, published=known),
         "nll.svg",
         "middle",
-        [tables.evaluation_rows(evaluation)],
+        [text.evaluation_rows(evaluation)],
     )
     yield Section(
         "How like the list the drawn names are",
-        f"Of {quality['names'][0]:,} names drawn from each: the share that is not in the names file and that of "
-        "different names, and how far lengths and letters are from the list's (total variation, 0 to 1).",
-        tables=[tables.quality_rows(quality)],
+        f"{quality['names'][0]:,} names were drawn from each model: the shares that are not on the list and that are "
+        "different, and how far lengths and letters are from the list's (total variation, 0 to 1).",
+        tables=[text.quality_rows(quality)],
     )
     examples = [[model, "\n".join(map(_shown, names))] for model, names in quality.select("model", "examples").rows()]
     yield Section(
         "The first names that each model draws",
-        "Read a few aloud: the further down, the more of a name a model takes into account.",
+        "Read a few aloud. The further down, the more of a name a model takes into account.",
         tables=[[["model", "names"], *examples]],
         has_names=True,
     )
@@ -184,14 +183,14 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
 
 def _of_dataset(folder: Location, manifest: DatasetManifest) -> _Content:
     model_path = model_of(folder, manifest)
-    corpus = pl.Series(pl.from_arrow(ModelFolder(model_path, {}).names()))
+    corpus = pl.Series(pl.from_arrow(ModelFolder(model_path).names()))
     part = read_checked(folder / part_name(0), manifest.part_sha256[0], remedy_for(folder))
     rows = pl.read_parquet(part, columns=["name", "log_prob", "is_novel"], n_rows=SAMPLED)
     facts = {
         "names": f"{manifest.rows:,}",
         "model": model_path.name,
         "seed": str(manifest.stream["seed"]),
-        "looked at here": f"the first {len(rows):,}",
+        "shown here": f"the first {len(rows):,}",
         "made": manifest.written.at,
     }
     title = f"{manifest.rows:,} names of {model_path.name}, seed {manifest.stream['seed']}"
@@ -203,16 +202,16 @@ def _dataset_sections(rows: pl.DataFrame, corpus: pl.Series) -> Iterator[Section
     end = shares.row(-1, named=True)
     yield Section(
         "The list and the drawn names",
-        "Where two bars are of one height, the drawn names are like the list. Drawn names have "
-        f"{_mean_length(rows['name'])} characters, and the list's {_mean_length(corpus)}.",
+        "Where two bars are equally high, the drawn names are like the list. On average drawn names have "
+        f"{_mean_length(rows['name'])} characters, and listed ones {_mean_length(corpus)}.",
         partial(pictures.corpus_and_samples, corpus, rows["name"]),
         "list-and-drawn.svg",
         "middle",
     )
     yield Section(
         "As the count grows",
-        f"Of the first {end['count']:,} names {100 * end['novel']:.1f} % are not in the names file, and "
-        f"{100 * end['distinct']:.1f} % are different: the likely ones come back, and that share falls.",
+        f"Of the first {end['count']:,} names {100 * end['novel']:.1f} % are not on the list, and "
+        f"{100 * end['distinct']:.1f} % are different. Likely names come back, so that share falls.",
         partial(pictures.growth, shares),
         "growth.svg",
         "middle",
@@ -224,25 +223,23 @@ def _dataset_sections(rows: pl.DataFrame, corpus: pl.Series) -> Iterator[Section
         "the least probable": different.tail(SHOWN).reverse(),
     }
     lists = [
-        [[title, "log-probability"], *([_shown(name), f"{log_prob:.3f}"] for name, log_prob in rows_of(frame))]
+        [
+            [title, "log-probability"],
+            *([_shown(name), f"{log_prob:.3f}"] for name, log_prob in frame.select("name", "log_prob").rows()),
+        ]
         for title, frame in ends.items()
     ]
     yield Section(
         "Most and least probable",
-        "In nats: a name at -7 is drawn once in some 1,100 times, and one at -30 may never be seen again.",
+        "In nats: a name at -7 is drawn about once in 1,100 times, and one at -30 may never be seen again.",
         tables=lists,
     )
     yield Section(
         "The first names",
-        "In the order in which they were drawn: say a few of them aloud.",
+        "In the order in which they were drawn. Say a few of them aloud.",
         tables=[[["names"], ["\n".join(map(_shown, rows["name"].head(EXAMPLES)))]]],
         has_names=True,
     )
-
-
-def rows_of(frame: pl.DataFrame) -> list[tuple[str, float]]:
-    """Names and their log-probabilities."""
-    return frame.select("name", "log_prob").rows()
 
 
 def growth(rows: pl.DataFrame) -> pl.DataFrame:

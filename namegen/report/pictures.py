@@ -1,7 +1,7 @@
-"""The pictures of a report, as SVG: each function takes a frame or two, and draws one.
+"""The pictures of a page, as SVG. Each function takes a frame or two, and draws one picture.
 
-Text stays text, in the reader's own font, so that any script shows. Ink is a CSS variable and the ground is left out,
-so that a picture fits a page in light and in dark, and alone as a file, too.
+Text stays text, in the reader's own font, so that any script shows. Ink is a CSS variable and the background is left
+out, so that a picture fits a light or a dark page, and works as a file of its own.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-INK, FAINT, GRID = "#010203", "#020304", "#030405"  # each stands for a variable
+INK, FAINT, GRID = "#010203", "#020304", "#030405"  # each is replaced by a variable
 STYLE = """<style>
 :root { color-scheme: light dark; --ink: #1f2328; --faint: #6e7781; --grid: #d0d7de; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --faint: #9198a1; --grid: #3d444d; } }
 </style>"""
-BLUE, ORANGE, GREEN = "#3b82c4", "#d9822b", "#3a9d5d"  # each stands out from white and from black
+BLUE, ORANGE, GREEN = "#3b82c4", "#d9822b", "#3a9d5d"  # all are legible on white and on black
 SETTINGS: Any = {
     "text.parse_math": False,
     "svg.fonttype": "none",
@@ -47,9 +47,9 @@ SETTINGS: Any = {
         ["text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"], INK
     ),
 }
-MOST_CELLS_WITH_TEXT = 40  # symbols a side: more would be too small to read, and the page too large
+MOST_CELLS_WITH_TEXT = 40  # symbols a side; with more the text is too small to read, and the page too large
 MOST_BARS = 40
-PUBLISHED = {"WaveNet of the lecture series": 1.9937, "best published": 1.9775}  # dev, on makemore's list
+PUBLISHED = {"WaveNet of the lecture series": 1.9937}  # dev, on makemore's list
 
 
 def picture(width: float, height: float, draw: Callable[[Figure], None]) -> str:
@@ -73,13 +73,13 @@ def picture(width: float, height: float, draw: Callable[[Figure], None]) -> str:
 
 
 def bigram_counts(bigrams: pl.DataFrame) -> str:
-    """All V x V pairs: bluer, the more often the second symbol follows the first; pair and count in each cell."""
+    """All V x V pairs: the bluer, the more often the second symbol follows the first; pair and count in each cell."""
     symbols, counts = _square(bigrams, "count")
     side = len(symbols)
     inches = 16.0 if side <= MOST_CELLS_WITH_TEXT else 10.0
 
     def draw(figure: Figure) -> None:
-        figure.set_layout_engine("none")  # else each of the texts is measured
+        figure.set_layout_engine("none")  # otherwise each text is measured
         axes = figure.add_axes((0, 0, 1, 1) if side <= MOST_CELLS_WITH_TEXT else (0.02, 0.02, 0.98, 0.98))
         shade = counts / max(counts.max(), 1)
         axes.imshow(_blue(shade))
@@ -99,7 +99,7 @@ def bigram_counts(bigrams: pl.DataFrame) -> str:
 
 
 def one_hot(name: str, symbols: str) -> str:
-    """A name as a network takes it: a row for each symbol before the next, with a single 1."""
+    """A name as a network sees it: a row for each symbol before the next, with a single 1."""
     ids = [symbols.index(symbol) for symbol in f".{name}"]
 
     def draw(figure: Figure) -> None:
@@ -114,7 +114,7 @@ def one_hot(name: str, symbols: str) -> str:
 
 
 def counted_and_learnt(bigrams: pl.DataFrame) -> str:
-    """The table of the counted bigrams beside that of the network with one layer, drawn alike."""
+    """The table of the counted bigrams beside that of the one-layer network."""
     symbols, counted = _square(bigrams, "probability")
     _, learnt = _square(bigrams, "neural_probability")
 
@@ -152,8 +152,8 @@ def training(curves: pl.DataFrame) -> str:
     return picture(5 * len(models) + 1, 3.6, draw)
 
 
-def nll_of_models(evaluation: pl.DataFrame, published: bool) -> str:  # noqa: FBT001
-    """The NLL of each model with its standard error, seen and unseen names apart; a panel for each held-out split."""
+def nll_of_models(evaluation: pl.DataFrame, *, published: bool) -> str:
+    """The NLL of each model with its standard error, for seen and unseen names; a panel for each held-out split."""
     own = evaluation.filter(pl.col("source") == "automaton", pl.col("names") > 0)
     models = own["model"].unique(maintain_order=True).to_list()
     splits = [split for split in ("dev", "test") if split in own["split"]] or ["train"]
@@ -168,8 +168,8 @@ def nll_of_models(evaluation: pl.DataFrame, published: bool) -> str:  # noqa: FB
                     errors = rows["standard_error"].fill_nan(0)
                     axes.errorbar(rows["nll"], height, xerr=errors, fmt="o", color=colour, label=subset, capsize=3)
             if published and split == "dev":
-                for (who, nll), line in zip(PUBLISHED.items(), ("--", ":"), strict=True):
-                    axes.axvline(nll, color=FAINT, linestyle=line, linewidth=1, label=f"{who}, {nll}")
+                for who, nll in PUBLISHED.items():
+                    axes.axvline(nll, color=FAINT, linestyle="--", linewidth=1, label=f"{who}, {nll}")
             axes.set_title(split)
             axes.set_xlabel("NLL, nats a character")
             axes.legend(fontsize=8)
@@ -179,7 +179,7 @@ def nll_of_models(evaluation: pl.DataFrame, published: bool) -> str:  # noqa: FB
 
 
 def corpus_and_samples(corpus: pl.Series, drawn: pl.Series) -> str:
-    """Lengths, first and last letters and all letters, of the list and of drawn names, as shares."""
+    """Lengths, first letters, last letters and all letters, of the list and of drawn names, as shares."""
     panels: list[tuple[str, Callable[[pl.Series], pl.Series]]] = [
         ("length", lambda names: names.str.len_chars()),
         ("first letter", lambda names: names.str.head(1)),
@@ -220,11 +220,11 @@ def _shares(axes: Axes, title: str, corpus: pl.Series, drawn: pl.Series) -> None
 
 
 def growth(shares: pl.DataFrame) -> str:
-    """The shares of new and of different names, as the count grows."""
+    """The shares of new and of different names as the count grows."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.plot(shares["count"], shares["novel"], color=BLUE, marker=".", label="not in the names file")
+        axes.plot(shares["count"], shares["novel"], color=BLUE, marker=".", label="not on the list")
         axes.plot(shares["count"], shares["distinct"], color=ORANGE, marker=".", label="different names")
         axes.set_xscale("log")
         axes.set_ylim(0, 1.02)
@@ -237,7 +237,7 @@ def growth(shares: pl.DataFrame) -> str:
 
 
 def _label(set_ticks: Callable[..., object], symbols: Sequence[str], inches: float) -> None:
-    """Names the rows or columns of a table, as large as there is room beside the next."""
+    """Names the rows or columns of a table, in the largest size that leaves room for the next."""
     size = min(10.0, 40 * inches / len(symbols))  # points
     set_ticks(range(len(symbols)), [printable(symbol) for symbol in symbols], size=size)
 
@@ -249,7 +249,7 @@ def _square(bigrams: pl.DataFrame, column: str) -> tuple[Sequence[str], NDArray[
 
 
 def _blue(share: NDArray[Any]) -> NDArray[np.float64]:
-    """RGBA of shares 0 to 1: blue, and see-through where there is little of it, so that any ground shows."""
+    """RGBA of shares 0 to 1: blue, and transparent where there is little of it, so that any background shows."""
     red, green, blue = (int(BLUE[i : i + 2], 16) / 255 for i in (1, 3, 5))
     table = np.empty((*share.shape, 4))
     table[..., :3] = red, green, blue

@@ -1,4 +1,4 @@
-"""What a run found, as text for a terminal and as Markdown."""
+"""Tables of text: the figures of a run, for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COLUMNS = {  # title: (split, subset)
     "test": ("test", "all"),
     "test, unseen": ("test", "unseen"),
 }
-NOTHING = 0.00005  # nats a symbol: what four places do not show
+NOTHING = 0.00005  # nats a symbol, which four places do not show
 
 
 def evaluation_rows(evaluation: pl.DataFrame) -> list[list[str]]:
-    """A title row and a row a model, of the automata's NLL with its standard error, and the last split's perplexity."""
+    """A title row and a row for each model: the automaton's NLL with its standard error, and the perplexity."""
     automata = evaluation.filter(pl.col("source") == "automaton")
     cells = {(r["model"], r["split"], r["subset"]): r for r in automata.iter_rows(named=True)}
     models = automata["model"].unique(maintain_order=True).to_list()
@@ -52,8 +52,8 @@ def evaluation_text(evaluation: pl.DataFrame) -> str:
         "",
         f"{counts}; table and automaton differ by at most {largest_gap(evaluation):.0e}",
         *(
-            f"{model} {'loses' if loss > 0 else 'gains'} {abs(loss):.4f} on {part} at contexts that are no states"
-            for model, part, loss in losses(evaluation)
+            f"{model} {'loses' if loss > 0 else 'gains'} {abs(loss):.4f} on {split} at contexts that are not states"
+            for model, split, loss in losses(evaluation)
             if abs(loss) >= NOTHING
         ),
     ]
@@ -61,7 +61,7 @@ def evaluation_text(evaluation: pl.DataFrame) -> str:
 
 
 def quality_rows(quality: pl.DataFrame) -> list[list[str]]:
-    """A title row, a row of the names file, and a row a model, of the names that were drawn."""
+    """A title row, a row for the names file, and a row for each model: what its drawn names are like."""
     title = ["model", "new", "distinct", "mean length", "lengths", "first letters", "last letters"]
     file = ["names file", "", "", f"{quality['corpus_mean_length'][0]:.2f}", "", "", ""]
     rows = [
@@ -79,8 +79,8 @@ def quality_rows(quality: pl.DataFrame) -> list[list[str]]:
 def quality_text(quality: pl.DataFrame) -> str:
     """The quality of the drawn names as aligned columns, and the first names of each model."""
     lines = [
-        f"{quality['names'][0]:,} names drawn from each: the share not in the names file, that of different names,",
-        "characters, and distances from the names file (total variation, 0 to 1)",
+        f"{quality['names'][0]:,} names drawn from each: the shares not in the names file and distinct,",
+        "the mean length, and distances from the names file (total variation, 0 to 1)",
         "",
         *aligned(quality_rows(quality)),
     ]
@@ -91,13 +91,13 @@ def quality_text(quality: pl.DataFrame) -> str:
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """A line a row, its columns flush left."""
+    """A line for each row, with its columns flush left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def markdown(rows: list[list[str]]) -> str:
-    """Rows as a Markdown table, the first of them its title."""
+    """Rows as a Markdown table; the first is its title."""
     title, *rows = rows
     lines = [title, ["---"] * len(title), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -112,7 +112,7 @@ def largest_gap(evaluation: pl.DataFrame) -> float:
 def losses(evaluation: pl.DataFrame) -> list[tuple[str, str, float]]:
     """(model, split, nats a symbol): what an automaton loses to its own model, which knows every context.
 
-    Below 0 it gains. Of the models that know more than their tables have, on the names of dev and test.
+    Below 0 it gains. For models that know more contexts than their tables have, on the names of dev and test.
     """
     held_out = evaluation.filter(pl.col("subset") == "all", pl.col("split").is_in(["dev", "test"]))
     if "exact" not in held_out["source"]:

@@ -1,7 +1,8 @@
-"""Stream version 1 on the CPU: an automaton's tables, laid out once, and the Arrow arrays that are drawn from them.
+"""Stream version 1 on the CPU: it lays out an automaton's tables once, and draws Arrow arrays from them.
 
-Importing this module loads the compiled code, or compiles it; see `compiled`. From then on any number of threads may
-draw from one sampler at once: drawing releases the GIL and changes nothing that they share.
+Unlike `torch_sampler`, it runs the compiled code of `kernel`. Importing this module loads or compiles that code; see
+`automaton.compiled`. After that, any number of threads may draw from one sampler at once: drawing releases the GIL and
+changes no shared state.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from namegen.sampling import kernel as cpu_kernel
 
 
 class CpuSampler:
-    """Draws names from an automaton, on the core of the thread that asks.
+    """Draws names from an automaton, in the thread that calls it.
 
-    The compiled code does not look whether an index is inside its table: A1 and A4 see to that, and `automaton.load`
-    checks them.
+    The compiled code does no bounds checks. The invariants A1 and A4 keep every index inside its table, and
+    `automaton.artifact.load` checks them.
     """
 
     def __init__(self, automaton: Automaton) -> None:
@@ -32,7 +33,14 @@ class CpuSampler:
         self._codes = byte_codes(automaton.vocabulary.symbols)
 
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
-        """Names `first` to `first + count - 1` of the seed's stream and their log-probabilities; count < 2^23."""
+        """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities (nats).
+
+        Of the notebook's bigram table:
+
+        >>> names, log_prob = CpuSampler(automaton).draw(seed=42, first=0, count=3)
+        >>> names.to_pylist(), log_prob.to_numpy().round(3).tolist()
+        (['sabe', 'sahndr', 'zush'], [-11.835, -19.39, -11.924])
+        """
         data, offsets, log_prob = cpu_kernel.draw(
             self._cells,
             self._entries,
@@ -47,7 +55,7 @@ class CpuSampler:
 
 
 def byte_codes(symbols: Sequence[str]) -> NDArray[np.uint8]:
-    """uint8[V, 1 + w]: each symbol's bytes in UTF-8, behind their number; the longest has w."""
+    """uint8[V, 1 + w]: for each symbol, how many bytes it has in UTF-8, w at most, and then these bytes."""
     encoded = [symbol.encode() for symbol in symbols]
     width = max(map(len, encoded))
     return np.array([[len(code), *code.ljust(width, b"\0")] for code in encoded], np.uint8)

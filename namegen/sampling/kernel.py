@@ -1,11 +1,11 @@
 """Stream version 1, compiled for one core: tables in, the buffers of Arrow arrays out.
 
-Unlike `torch_sampler`, which takes each step by a dozen operations on whole arrays, this one takes it by two loops over
-the names of a group: the first draws their symbols, the second follows them. Either reads one place of one table for a
-name, and that was prefetched by the loop before, so that hundreds of reads of memory are under way at once. Waiting
-for them one by one takes several times as long as all the rest.
+Unlike `torch_sampler`, which takes each step with a dozen operations on whole arrays, this kernel takes it with two
+loops over the names of a group. The first loop draws their symbols, and the second moves them to their next states.
+Each loop reads one table entry per name, which the loop before has prefetched, so hundreds of memory reads are in
+flight at once. Waiting for them one by one takes several times as long as all the rest.
 
-Everything is unsigned: numba would take an index that may be negative as counted from the end.
+All indices in `draw` are unsigned: for a signed index, numba adds a check for negative ones, which count from the end.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from namegen.automaton.compiled import compiled, f64, i32, i64, prefetch, read_only, u8, u16, u32, u64
 
-# One for each state and symbol; with 16 bytes, none lies across two cache lines.
+# One entry per state and symbol. At 16 bytes, none straddles two cache lines.
 ENTRY = np.dtype([("log_prob", np.float64), ("successor", np.uint32), ("unused", np.uint32)])
 
-_LENGTH = 64  # symbols of a name at most
-_BLOCK = 4  # words of Philox
-_GROUP = 1024  # names that take their steps together; what is kept of them fits a core's own caches
-_SHORT = 16  # bytes of a name that are copied at once
+_LENGTH = 64  # the most symbols of a name
+_BLOCK = 4  # words per call of Philox
+_GROUP = 1024  # names that step together; their buffers fit the caches of one core
+_SHORT = 16  # bytes of a name that are copied in one move
 
 _entry = numba.from_dtype(ENTRY)
 _cells, _entries, _bytes, _codes = read_only(u32, 1), read_only(_entry, 1), read_only(u8, 1), read_only(u8, 2)
@@ -31,11 +31,12 @@ _cells, _entries, _bytes, _codes = read_only(u32, 1), read_only(_entry, 1), read
 
 @compiled(i64[::1], i64, i64[::1], u32[::1])
 def _fill_row(weights, column_bits, order, row):
-    """One row of `automaton.build_alias_tables`, by the same sweep; row uint32[2^b] as in `lay_out`.
+    """Fills one row of cells, by the same sweep as `alias_tables.build_alias_tables`.
 
     Args:
-        weights: int64[2^b], those behind the last symbol 0.
-        order: int64[2^b], to work with.
+        weights: int64[2^b], 0 past the last symbol.
+        order: int64[2^b], scratch space.
+        row: uint32[2^b], as in `lay_out`.
     """
     columns = len(row)
     capacity = np.int64(1) << (32 - column_bits)
@@ -72,7 +73,7 @@ def _fill_row(weights, column_bits, order, row):
 
 @numba.njit(inline="always")
 def _ln(weight, constants):
-    """ln(weight / 2^32), the bits that `logarithm.ln` has; weight > 0."""
+    """ln(weight / 2^32), with the same bits as `logarithm.ln`; weight > 0."""
     mantissa, k = math.frexp(np.float64(weight))
     k -= 32
     if mantissa < constants[0]:
@@ -98,9 +99,9 @@ def lay_out(weights, successor, constants, column_bits):
         column_bits: b; an alias table has 2^b columns.
 
     Returns:
-        cells uint32[S * 2^b]: the threshold of a column in the upper 32 - b bits, its alias in the others. A full
-        column has the threshold 0, as its alias is its own symbol.
-        entries `ENTRY`[S * V].
+        cells uint32[S * 2^b]: a column's threshold in the upper 32 - b bits, and its alias in the lower b. A full
+        column has threshold 0, because its alias is its own symbol.
+        entries `ENTRY`[S * V]: the log-probability (nats) and the next state of each symbol.
     """
     states, symbols = weights.shape
     columns = 1 << column_bits
@@ -121,7 +122,7 @@ def lay_out(weights, successor, constants, column_bits):
 
 @numba.njit(inline="always")
 def _philox(index, block, key):
-    """Four words, as `philox.philox4x32` has them."""
+    """Four words, the same as those of `philox.philox4x32`."""
     word = u64(0xFFFFFFFF)
     c0, c1, c2, c3 = index & word, index >> u64(32), block, u64(0)
     k0, k1 = key & word, key >> u64(32)
@@ -134,9 +135,9 @@ def _philox(index, block, key):
 
 @compiled(u64, u64, u64, u64, u16[::1], u64, u32[:, ::1])
 def _draw_words(key, first, names, block, active, going, words):
-    """words[t, i] becomes word t of a block of name first + i, at least for the first `going` names of `active`."""
+    """Sets words[t, i] to word t of a block of name first + i, for all names or for the first `going` of `active`."""
     w0, w1, w2, w3 = words[0], words[1], words[2], words[3]
-    if going * u64(8) > names:  # for all: a loop without gaps is computed up to eight at a time
+    if going * u64(8) > names:  # for all names: without gaps, the processor computes up to eight at a time
         for i in range(names):
             w0[i], w1[i], w2[i], w3[i] = _philox(first + i, block, key)
     else:
@@ -147,13 +148,13 @@ def _draw_words(key, first, names, block, active, going, words):
 
 @compiled(_cells, _entries, u64, u64, u32[::1], u32[::1], u16[::1], u64, u8[::1])
 def _draw_symbols(cells, entries, column_bits, symbols, word, state, active, going, symbol):
-    """symbol[j] becomes what the name active[j] draws by its word in its state, for j < going."""
+    """Sets symbol[j] to the symbol that name active[j] draws with its word in its state, for j < going."""
     rest_bits, low = u64(32) - column_bits, u32((u64(1) << column_bits) - u64(1))
     for j in range(going):
         i = u64(active[j])
         column = u64(word[i]) >> rest_bits
         cell = cells[(u64(state[i]) << column_bits) + column]
-        # rest < threshold, both shifted to the upper bits; ones below the rest, where the threshold has the alias
+        # rest < threshold, compared in the upper bits. Below them the cell has its alias, and ones make a tie false.
         is_own = u32(u32(word[i] << u32(column_bits)) | low) < cell
         drawn = column if is_own else u64(cell & low)
         symbol[j] = drawn
@@ -162,9 +163,9 @@ def _draw_symbols(cells, entries, column_bits, symbols, word, state, active, goi
 
 @compiled(_cells, _entries, u64, u64, u32[::1], u32[::1], u16[::1], u64, u8[::1], _bytes, u8[:], u64[::1], f64[::1])
 def _follow(
-    cells, entries, column_bits, symbols, next_word, state, active, going, symbol, byte_of, place, length, log_prob
+    cells, entries, column_bits, symbols, next_word, state, active, going, symbol, byte_of, target, length, log_prob
 ):
-    """The name active[j] goes on to its next state, for j < going; returns how many go on, now first in `active`."""
+    """Moves name active[j] to its next state, for j < going. Returns how many do not end; they now lead `active`."""
     rest_bits = u64(32) - column_bits
     kept = u64(0)
     for j in range(going):
@@ -175,19 +176,19 @@ def _follow(
         successor = u64(entries[entry].successor)
         state[i] = successor
         prefetch(cells, (successor << column_bits) + (u64(next_word[i]) >> rest_bits))
-        place[i] = byte_of[drawn]
+        target[i] = byte_of[drawn]
         goes_on = u64(drawn != u64(0))
         length[i] += goes_on
-        active[kept] = i  # without a branch, as none could foresee which names end
+        active[kept] = i  # no branch: it is unpredictable which names end
         kept += goes_on
     return kept
 
 
 @compiled(u8[::1], u64, u8[:, ::1], u64[::1], i32[::1])
 def _join_bytes(data, used, drawn, lengths, ends):
-    """A group's names go to `data`, from `used` on, and where each ends to `ends`; returns where the last does."""
+    """Copies a group's names to `data`, from `used` on, and their ends to `ends`. Returns the last end."""
     for i in range(u64(len(ends))):
-        for step in range(u64(_SHORT)):  # always 16 bytes, which is one move: the next name covers what is too much
+        for step in range(u64(_SHORT)):  # always 16 bytes, in one move: the next name overwrites the excess
             data[used + step] = drawn[i, step]
         for step in range(u64(_SHORT), lengths[i]):
             data[used + step] = drawn[i, step]
@@ -198,7 +199,7 @@ def _join_bytes(data, used, drawn, lengths, ends):
 
 @compiled(u8[::1], u64, u8[:, ::1], u64[::1], i32[::1], _codes)
 def _join_codes(data, used, drawn, lengths, ends, codes):
-    """`_join_bytes` for symbols of several bytes each."""
+    """Like `_join_bytes`, for symbols of one or more bytes each."""
     for i in range(u64(len(ends))):
         for step in range(lengths[i]):
             symbol = u64(drawn[i, step])
@@ -215,22 +216,23 @@ def draw(cells, entries, column_bits, codes, seed, first, count):
     """Names `first` to `first + count - 1` of a seed's stream.
 
     Args:
-        cells, entries, column_bits: as of `lay_out`.
-        codes: uint8[V, 1 + w]: the bytes of each symbol in UTF-8, w at most, behind their number.
-        count: below 2^23, so that an offset is an int32.
+        cells, entries, column_bits: as in `lay_out`.
+        codes: uint8[V, 1 + w]: as from `cpu_sampler.byte_codes`.
+        count: below 2^23, so that the offsets fit int32.
 
     Returns:
-        data uint8[...], offsets int32[count + 1], log_prob float64[count]: the names' bytes end to end, where each
-        begins and the last one ends, and their log-probabilities in nats.
+        data uint8[...]: the bytes of all names, end to end.
+        offsets int32[count + 1]: where each name begins, and where the last one ends.
+        log_prob float64[count]: in nats.
     """
     symbols, width = u64(codes.shape[0]), u64(codes.shape[1] - 1)
-    # `drawn` gets bytes where each symbol is one, and else symbols.
+    # `drawn` holds bytes if every symbol is one byte, and symbol ids otherwise.
     byte_of = codes[:, 1].copy() if width == 1 else np.arange(codes.shape[0]).astype(np.uint8)
     words, state = np.empty((2, _BLOCK, _GROUP), np.uint32), np.empty(_GROUP, np.uint32)
     active, symbol = np.empty(_GROUP, np.uint16), np.empty(_GROUP, np.uint8)
     drawn, length = np.empty((_GROUP, _LENGTH), np.uint8), np.empty(_GROUP, np.uint64)
-    most = u64(_GROUP * _LENGTH + _SHORT) * width  # bytes of a group
-    data = np.empty(count * u64(8) * width + most, np.uint8)
+    room = u64(_GROUP * _LENGTH + _SHORT) * width  # the most bytes that a group takes
+    data = np.empty(count * u64(8) * width + room, np.uint8)
     offsets, log_prob = np.zeros(count + u64(1), np.int32), np.zeros(count)
     used = u64(0)
     for start in range(u64(0), count, u64(_GROUP)):
@@ -241,7 +243,7 @@ def draw(cells, entries, column_bits, codes, seed, first, count):
         for step in range(u64(_LENGTH)):
             block, t = step // u64(_BLOCK), step % u64(_BLOCK)
             _draw_symbols(cells, entries, column_bits, symbols, words[block % u64(2), t], state, active, going, symbol)
-            if t == _BLOCK - 1:  # the next words, as `_follow` prefetches by them
+            if t == _BLOCK - 1:  # already the next block: `_follow` prefetches by its first word
                 _draw_words(seed, first + start, names, block + u64(1), active, going, words[(block + u64(1)) % u64(2)])
             next_word = words[(step + u64(1)) // u64(_BLOCK) % u64(2), (step + u64(1)) % u64(_BLOCK)]
             going = _follow(
@@ -250,8 +252,8 @@ def draw(cells, entries, column_bits, codes, seed, first, count):
             )  # fmt: skip
             if going == 0:
                 break
-        if used + most > u64(len(data)):
-            longer = np.empty(u64(2 * len(data)) + most, np.uint8)
+        if used + room > u64(len(data)):
+            longer = np.empty(u64(2 * len(data)) + room, np.uint8)
             longer[:used] = data[:used]
             data = longer
         ends = offsets[start + u64(1) : start + names + u64(1)]

@@ -1,6 +1,6 @@
-"""Stream version 1 by the letter of its definition, one word at a time: what the fast samplers are held to.
+"""Stream version 1 straight from its definition, one word at a time. The tests compare the fast samplers with it.
 
-Unlike them it needs nothing compiled or laid out, and so has drawn a few names before they have begun.
+Unlike them, it needs no compiled code and no prepared tables, so it is the quickest way to a few names.
 """
 
 from __future__ import annotations
@@ -26,14 +26,20 @@ class ReferenceSampler:
         self._row = cache(self._lay_out)
 
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
-        """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities."""
+        """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities (nats)."""
         rows = [self.name(seed, index) for index in range(first, first + count)]
         log_prob = pa.py_buffer(np.array([value for _, value in rows], np.float64))
         names = arrow_strings([name for name, _ in rows])
         return names, pa.DoubleArray.from_buffers(pa.float64(), count, [None, log_prob])
 
     def name(self, seed: int, index: int) -> tuple[str, float]:
-        """Row `index` of the seed's stream, and its log-probability."""
+        """Row `index` of the seed's stream, and its log-probability in nats.
+
+        Of the notebook's bigram table:
+
+        >>> ReferenceSampler(automaton).name(seed=42, index=0)
+        ('sabe', -11.835...)
+        """
         automaton = self._automaton
         rest_bits = 32 - automaton.column_bits
         name, log_prob, state = "", 0.0, 0

@@ -1,6 +1,8 @@
-"""(automaton, seed, first, count) becomes Arrow: index, name, log-probability, and whether the name is new.
+"""The stream of names of a seed, as Arrow data: index, name, log-probability, and whether the name is new.
 
-Row i of a seed is a pure function of (automaton, seed, i). Batches only bound memory; no result depends on them.
+Unlike its siblings, each of which is one way to draw, this module chooses a sampler and splits a range of rows into
+batches. Row i of a seed is a pure function of (automaton, seed, i). Batches only bound memory; no result depends on
+them.
 """
 
 from __future__ import annotations
@@ -27,15 +29,15 @@ SCHEMA = pa.schema(
         pa.field("log_prob", pa.float64(), nullable=False),  # nats
     ]
 )
-MAX_BATCH = 2**23 - 1  # names: with 64 symbols of four bytes each, their offsets just fit int32
-BATCH = {"cpu": 2**16, "cuda": 2**20}  # names: what a core's cache holds, and what fills a GPU
+MAX_BATCH = 2**23 - 1  # names: with 64 symbols of four bytes each, their offsets still fit int32
+BATCH = {"cpu": 2**16, "cuda": 2**20}  # names: what fits a core's cache, and what keeps a GPU busy
 
 
 class Sampler(Protocol):
-    """Draws from one automaton on one device; any number of threads may ask at once."""
+    """Draws from one automaton on one device. Any number of threads may draw at once."""
 
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
-        """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities; count < 2^23."""
+        """Names `first` to `first + count - 1` of the seed's stream, and log-probabilities (nats); count < 2^23."""
 
 
 _samplers: WeakKeyDictionary[Automaton, dict[str, Sampler]] = WeakKeyDictionary()
@@ -43,21 +45,21 @@ _lock = Lock()
 
 
 def sampler_of(automaton: Automaton, device: str) -> Sampler:
-    """The one sampler of an automaton on a device, "cpu" or "cuda", whose tables all threads share."""
-    # Either is slow to import. Under the lock no thread waits inside the import of a module that another one is
-    # still importing, which is where compiled code can wait for ever.
+    """The one sampler of an automaton on a device, "cpu" or "cuda". All threads share its tables."""
+    # Both modules are slow to import. Because of the lock, no thread waits inside the import of a module that another
+    # thread is still importing. In that state, compiled code can wait forever.
     with _lock:
-        own = _samplers.setdefault(automaton, {})
-        if device not in own:
+        by_device = _samplers.setdefault(automaton, {})
+        if device not in by_device:
             if device == "cpu":
                 from namegen.sampling.cpu_sampler import CpuSampler
 
-                own[device] = CpuSampler(automaton)
+                by_device[device] = CpuSampler(automaton)
             else:
                 from namegen.sampling.torch_sampler import TorchSampler
 
-                own[device] = TorchSampler(automaton, device)
-        return own[device]
+                by_device[device] = TorchSampler(automaton, device)
+        return by_device[device]
 
 
 def sample_batches(
@@ -65,23 +67,29 @@ def sample_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Names `first` to `first + count - 1` of a seed's stream, in order.
 
+    Args:
+        device: "cpu" or "cuda".
+        batch: names per batch; None for the device's usual number.
+
     Returns:
         an iterator over record batches of `SCHEMA`.
 
     Raises:
-        SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
+        SettingError: for a seed outside 0 .. 2^64-1, a negative count, or a range outside 0 .. 2^63-1.
     """
     return batches_of(sampler_of(automaton, device), seed, first, count, batch or BATCH[device])
 
 
 def batches_of(sampler: Sampler, seed: int, first: int, count: int, batch: int = MAX_BATCH) -> Iterator[pa.RecordBatch]:
-    """As `sample_batches`, from a sampler."""
+    """Like `sample_batches`, for a given sampler."""
     if not 0 <= seed <= MAX_SEED:
-        raise SettingError(f"seed {seed} is not in 0 .. 2^64-1", remedy="Choose another")
+        raise SettingError(f"seed {seed} is not in 0 .. 2^64-1", remedy="Choose a seed in range")
     if count < 0:
         raise SettingError(f"count {count} is negative")
     if first < 0 or first + count - 1 > MAX_INDEX:
-        raise SettingError(f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose others")
+        raise SettingError(
+            f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose rows in range"
+        )
     return _batches(sampler, seed, first, count, min(batch, MAX_BATCH))
 
 
@@ -94,23 +102,29 @@ def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) ->
 
 
 def sample(automaton: Automaton, seed: int, first: int, count: int, device: str = "cpu") -> pa.Table:
-    """The batches of `sample_batches` as one table, each column in one piece."""
+    """Like `sample_batches`, but one table, with each column in one chunk.
+
+    Of the notebook's bigram table:
+
+    >>> sample(automaton, seed=42, first=0, count=3)["name"].to_pylist()
+    ['sabe', 'sahndr', 'zush']
+    """
     return pa.Table.from_batches(sample_batches(automaton, seed, first, count, device), SCHEMA).combine_chunks()
 
 
 def arrow_strings(names: Sequence[str]) -> pa.StringArray:
-    """Names as Arrow has them. Unlike `pa.array`, it does not import pandas first, where that is installed."""
+    """Names as an Arrow array. Unlike `pa.array`, it does not import pandas if that is installed."""
     encoded = [name.encode() for name in names]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
 def with_novelty(table: pa.Table, known: pa.Array | frozenset[str], vocabulary: Vocabulary) -> pa.Table:
-    """`table` with a column `is_novel` bool: whether the name, NFC-normalised, is none of `known`.
+    """`table` with a column `is_novel` (bool): whether the NFC-normalised name is not in `known`.
 
     Args:
-        known: NFC-normalised names. For a few rows a set is quicker than an array, which is made one each time.
-        vocabulary: the symbols of all names.
+        known: NFC-normalised names. A set is quicker for a few rows, because an array is hashed on each call.
+        vocabulary: the symbols of the names in `table`.
     """
     names = pc.utf8_normalize(table["name"], form="NFC") if vocabulary.composes else table["name"]
     if isinstance(known, frozenset):

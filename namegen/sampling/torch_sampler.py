@@ -1,7 +1,7 @@
-"""Stream version 1, vectorised in torch: what draws on a GPU.
+"""Stream version 1, vectorised in torch, for GPUs.
 
-All names of a batch take a step at a time; those that end leave the batch. It runs on the CPU, too, where the tests
-hold the compiled kernel to it; see `cpu_sampler`.
+Unlike `kernel`, which loops over small groups of names, it takes each step for all names of a batch at once, and names
+that end leave the batch. It also runs on the CPU, which the tests use to compare the compiled kernel with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 
 class TorchSampler:
-    """Draws names from an automaton whose tables lie on one device."""
+    """Draws names from an automaton whose tables are on one device."""
 
     def __init__(self, automaton: Automaton, device: str) -> None:
         def flat(table: NDArray[np.generic]) -> torch.Tensor:
@@ -28,27 +28,27 @@ class TorchSampler:
         self.column_bits = automaton.column_bits
         self.vocabulary = automaton.vocabulary
         self.symbols = len(automaton.vocabulary)
-        self.cells = flat(threshold.astype(np.int64) << 8 | alias)  # side by side, as they are read together
+        self.cells = flat(threshold.astype(np.int64) << 8 | alias)  # in one number, because they are read together
         self.successor = flat(automaton.successor.astype(np.int64))
         self.log_probabilities = flat(automaton.log_probabilities)
 
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
-        """Names `first` to `first + count - 1` of the seed's stream and their log-probabilities."""
+        """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities (nats)."""
         symbols, lengths, log_prob = (tensor.cpu().numpy() for tensor in self._draw(seed, first, count))
         return strings(symbols, lengths, self.vocabulary), pa.array(log_prob)
 
     def _draw(self, seed: int, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The symbols of all names, end to end; the length of each, the boundary left out; log-probabilities."""
+        """The symbols of all names, end to end; the length of each, without the boundary; the log-probabilities."""
         key = seed & 0xFFFFFFFF, seed >> 32
         rest_bits = 32 - self.column_bits
         lengths = torch.full((count,), MAX_LENGTH, dtype=torch.int64, device=self.device)
         log_prob = torch.zeros(count, dtype=torch.float64, device=self.device)
-        # Of each name that goes on: its place in the batch, its state, the sum so far, and the words not yet used.
+        # Of each unfinished name: its place in the batch, its state, its log-probability so far, and its unused words.
         active = torch.arange(count, device=self.device)
         state = torch.zeros_like(active)
         so_far = torch.zeros_like(log_prob)
         words: list[torch.Tensor] = []
-        steps: list[tuple[torch.Tensor, torch.Tensor]] = []  # for each step the names that go on, and their symbols
+        steps: list[tuple[torch.Tensor, torch.Tensor]] = []  # per step: the unfinished names and their symbols
         for step in range(MAX_LENGTH):
             if not words:
                 index = active + first
@@ -71,7 +71,7 @@ class TorchSampler:
                 break
             steps.append((active, symbol.index_select(0, go_on)))
             state = self.successor.index_select(0, entry.index_select(0, go_on))
-        log_prob.index_copy_(0, active, so_far)  # those with 64 symbols, which end with probability 1
+        log_prob.index_copy_(0, active, so_far)  # names of 64 symbols, which end with probability 1
         starts = torch.cumsum(lengths, 0) - lengths
         symbols = torch.empty(int(lengths.sum()), dtype=torch.uint8, device=self.device)
         for step, (names, drawn) in enumerate(steps):
@@ -80,7 +80,7 @@ class TorchSampler:
 
 
 def strings(symbols: NDArray[np.uint8], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> pa.StringArray:
-    """Arrow strings of names that lie end to end as symbol ids."""
+    """Arrow strings of names whose symbol ids lie end to end."""
     encoded = [character.encode() for character in vocabulary.symbols]
     width = max(map(len, encoded))
     byte_table = np.frombuffer(b"".join(code.ljust(width, b"\0") for code in encoded), np.uint8).reshape(-1, width)

@@ -1,7 +1,6 @@
 """Files that are whole or not there, on a disk or in an object store: atomic writes, reads, and checksums.
 
-Both folders that a run leaves, the model's and the data set's, are written through this module. What differs between a
-disk and a store is told apart here, and in `locking`.
+Models and data sets are written through this module. It and `locks` are where disks and stores are told apart.
 """
 
 from __future__ import annotations
@@ -30,28 +29,28 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 def location(text: str | Path | RemotePath) -> Location:
-    """Where a path or a URL leads.
+    """The place that a path or a URL leads to.
 
     Raises:
-        SettingError: for a URL of a kind that is not known, or whose package is not installed.
+        SettingError: for a URL of an unknown kind, or whose package is not installed.
     """
     if isinstance(text, str) and (start := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)", text)):
         if start[2] != "/":
             text = start[0].lower() + text[start.end() :]
         elif start[1].lower() in EXTRAS:
-            raise SettingError(f"{start[1]}: and one slash is no address", remedy=f"Write {start[1].lower()}://")
-    found = URL.fullmatch(text) if isinstance(text, str) else None
-    if found and found[1] in {"file", "local"}:
-        return Path(found[2])
+            raise SettingError(f"{start[1]}:/ is not a URL", remedy=f"Write {start[1].lower()}://, with two slashes")
+    url = URL.fullmatch(text) if isinstance(text, str) else None
+    if url and url[1] in {"file", "local"}:
+        return Path(url[2])
     if isinstance(text, str) and "::" in text and "://" in text:
-        raise SettingError("an address that leads through another is none for an output", remedy="Name just the store")
-    return RemotePath(str(text)) if found else Path(text) if isinstance(text, str) else text
+        raise SettingError("chained URLs (with ::) cannot be written to", remedy="Name only the store")
+    return RemotePath(str(text)) if url else Path(text) if isinstance(text, str) else text
 
 
 def make_folder(folder: Location) -> None:
-    """Makes a folder and those above it where they are missing, and flushes them to disk."""
+    """Makes a folder and its missing parents, and flushes them to disk."""
     if isinstance(folder, RemotePath):
-        return  # there are none
+        return  # a store has no folders
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -59,9 +58,9 @@ def make_folder(folder: Location) -> None:
 
 
 def write_atomically(path: Location, write: Callable[[Path], object]) -> None:
-    """Calls `write` with a temporary path on a disk, flushes the file, and makes it `path`.
+    """Calls `write` with a temporary path on a disk, flushes the file, and moves it to `path`.
 
-    A reader sees the old file or the new one, never a part of either. On any failure the temporary file is removed.
+    A reader sees the old file or the new one, never half of either. On any failure the temporary file is removed.
     """
     temporary = temporary_beside(path)
     try:
@@ -73,23 +72,23 @@ def write_atomically(path: Location, write: Callable[[Path], object]) -> None:
 
 
 def put_in_place(temporary: Path, path: Location) -> None:
-    """Flushes a file to disk and renames it, or puts it into a store; on any failure it is removed."""
+    """Flushes a file to disk and renames it, or uploads it to a store; on any failure it is removed."""
     try:
         if isinstance(path, RemotePath):
             path.put(temporary)
         else:
             _flush(temporary, os.O_RDWR)
             temporary.replace(path)
-            _flush_folder(path.parent)  # with it the rename itself is durable
+            _flush_folder(path.parent)  # which makes the rename durable
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def absolute(path: Location) -> Location:
-    """Where a path leads as it is written, links not followed: what the folders above it are called."""
+    """The absolute path, without following links: it tells what the folders above are called."""
     if isinstance(path, RemotePath):
         return path
-    return Path(os.path.abspath(path))  # noqa: PTH100 - unlike Path.absolute it takes out what is ".."
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps ".."
 
 
 def temporary_beside(path: Location) -> Path:
@@ -99,28 +98,28 @@ def temporary_beside(path: Location) -> Path:
 
 
 def temporaries(folder: Location) -> list[Path]:
-    """The files that `temporary_beside` named: where nobody is at work, those of a process that died."""
+    """The files that `temporary_beside` named. If no job is working in the folder, dead ones have left them."""
     if isinstance(folder, RemotePath):
         return []
     return sorted(path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name) and not path.is_dir())
 
 
-def sizes(folder: Location) -> dict[str, int | None]:
-    """The names that lie in a folder, with their bytes; None for a folder, -1 for a link to nothing.
+def entries(folder: Location) -> dict[str, int | None]:
+    """The names in a folder, with their sizes in bytes; None for a folder, -1 for a broken link.
 
     Raises:
-        OSError: where there is no such folder on a disk; in a store it is just empty.
+        OSError: if there is no such folder on the disk; in a store it is just empty.
     """
     if isinstance(folder, RemotePath):
-        return folder.sizes()
-    found: dict[str, int | None] = {}
+        return folder.entries()
+    sizes: dict[str, int | None] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
-                found[entry.name] = None if entry.is_dir() else entry.stat().st_size
-            except FileNotFoundError:  # it went in the meantime, or is a link to what is not there
-                found[entry.name] = -1
-    return found
+                sizes[entry.name] = None if entry.is_dir() else entry.stat().st_size
+            except FileNotFoundError:  # it was removed in the meantime, or is a broken link
+                sizes[entry.name] = -1
+    return sizes
 
 
 def write_frame(path: Path, frame: pl.DataFrame, metadata: dict[str, str] | None = None) -> None:
@@ -130,9 +129,9 @@ def write_frame(path: Path, frame: pl.DataFrame, metadata: dict[str, str] | None
 
 
 def open_regular(path: Location) -> BinaryIO:
-    """Opens a file to be read, and refuses at once what could keep the reader waiting for ever: a pipe, a device.
+    """Opens a file for reading. Pipes and devices, which could keep the reader waiting for ever, are refused at once.
 
-    Of a store all of it is read, in one request.
+    An object in a store is read whole, in one request.
     """
     if isinstance(path, RemotePath):
         return BytesIO(path.read_bytes())
@@ -143,13 +142,13 @@ def _open_regular(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", path)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
     return descriptor
 
 
 @contextmanager
 def local_copy(path: Location) -> Iterator[Path]:
-    """The file on this machine's disk: itself, or for as long as it is needed a copy."""
+    """The file on this machine's disk: itself, or a temporary copy."""
     if not isinstance(path, RemotePath):
         yield path
         return
@@ -165,28 +164,28 @@ def sha256_of(path: Location) -> str:
     """SHA-256 of a file's bytes, in hex.
 
     Raises:
-        ArtifactError: where the file cannot be read.
+        ArtifactError: if the file cannot be read.
     """
     with _read_from(path, "Restore it, or remove its folder to have it made again") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # any readable will do
 
 
 def read_checked(path: Location, sha256: str, remedy: str) -> bytes:
-    """A file's bytes, which a manifest vouches for.
+    """The bytes of a file whose SHA-256 a manifest records.
 
     Raises:
-        ArtifactError: where they cannot be read, or are others.
+        ArtifactError: if they cannot be read, or do not match.
     """
     with _read_from(path, remedy) as file:
         data = file.read()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise ArtifactError("was altered: it does not fit its checksum", str(path), remedy)
+        raise ArtifactError("was altered: its checksum does not match", str(path), remedy)
     return data
 
 
 @contextmanager
 def _read_from(path: Location, remedy: str) -> Iterator[BinaryIO]:
-    """The open file; an ArtifactError where it is missing, with the remedy, or cannot be read."""
+    """The open file. A missing file is an ArtifactError with the remedy; one that cannot be read, one without."""
     try:
         with open_regular(path) as file:
             yield file

@@ -1,16 +1,17 @@
 """One job at a time below a prefix of an object store, which has no locks of its own.
 
-A job creates `.lock/000001`, which a store does only if nobody else has, and writes it anew every few seconds for as
-long as it lives. Another job that finds it watches it: once it has not changed for a whole term, by the watcher's own
-clock, its job is dead, and the watcher creates `.lock/000002`; of several watchers only one succeeds. A job that could
-not write its lock for two thirds of a term (its network is gone, say, or its machine was asleep) stops by itself,
-before any other begins. No clocks are compared, and no lock is stale for longer than a term. What it had sent last may
-still arrive when another has begun, if a network holds it back for so long: so a manifest takes the place of none that
-it does not know, and `verify` finds a part that came too late.
+A job creates `.lock/000001`, which succeeds only if nobody else has, and renews it every few seconds as long as it
+lives. A second job watches it. If it does not change for a whole term, on the watcher's own clock, the first job is
+dead, and the watcher creates `.lock/000002`; of several watchers only one succeeds. A job that could not renew its lock
+for two thirds of a term, because its network was gone or its machine asleep, stops by itself before another begins. No
+clocks are compared, and no lock is stale for longer than a term. A request that a network held back may still arrive
+after another job has begun. So a manifest never replaces one that its job does not know, and `verify` finds a part that
+came too late.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import uuid
@@ -24,25 +25,26 @@ from namegen.storage.object_store import RemotePath
 
 LOCK = ".lock"
 NAME = re.compile(r"[0-9]{6,9}")
+log = logging.getLogger(__name__)
 
 
 def term() -> float:
-    """Seconds after which a lock that nobody writes anew is none any more.
+    """Seconds after which a lock that nobody renews has expired.
 
     Raises:
-        SettingError: where NAMEGEN_LEASE_SECONDS is no number of seconds.
+        SettingError: if NAMEGEN_LEASE_SECONDS is not a number of seconds.
     """
     given = os.environ.get("NAMEGEN_LEASE_SECONDS", "60")
     if not re.fullmatch(r"[1-9][0-9]{0,4}", given):
-        raise SettingError(f"NAMEGEN_LEASE_SECONDS is {given!r}", remedy="Set it to whole seconds, 1 to 99999")
+        raise SettingError(f"NAMEGEN_LEASE_SECONDS is {given!r}", remedy="Set it to 1 to 99999 whole seconds")
     return float(given)
 
 
 @contextmanager
-def lease_on(folder: RemotePath, log: Callable[[str], None] = lambda line: None) -> Iterator[Callable[[], None]]:
-    """Waits until no other job is at work in `folder`; gives a function that raises LeaseError where one may be."""
+def lease_on(folder: RemotePath) -> Iterator[Callable[[], None]]:
+    """Waits until no other job is working in `folder`; yields a function that raises LeaseError if one may be."""
     lease = _Lease(folder)
-    lease.acquire(log)
+    lease.acquire()
     beat = Thread(target=lease.keep, daemon=True)
     beat.start()
     try:
@@ -54,7 +56,7 @@ def lease_on(folder: RemotePath, log: Callable[[str], None] = lambda line: None)
 
 
 def is_leased(folder: RemotePath) -> bool:
-    """Whether a job is at work in `folder`: its lock is there, and is written anew."""
+    """Whether a job is working in `folder`: its lock is there and is being renewed."""
     before = _newest(folder / LOCK, _names(folder / LOCK))
     deadline = monotonic() + term() / 2
     while before and monotonic() < deadline:
@@ -72,35 +74,35 @@ class _Lease:
         self._written = monotonic()
         self.ended = Event()
 
-    def acquire(self, log: Callable[[str], None]) -> None:
+    def acquire(self) -> None:
         """Waits until the lock is ours."""
         seen: tuple[str, bytes | None] | None = None
-        since, is_told = monotonic(), False
+        since, is_logged = monotonic(), False
         while True:
             names = _names(self._locks)
-            found = _newest(self._locks, names)
-            if found != seen:
-                seen, since = found, monotonic()
-            if not found or monotonic() - since > term():
+            newest = _newest(self._locks, names)
+            if newest != seen:
+                seen, since = newest, monotonic()
+            if not newest or monotonic() - since > term():
                 if self._create(names):
                     return
                 continue
-            if not is_told:
-                is_told = True
-                log(f"Another job is at work in {self._folder}: waiting for it to end")
+            if not is_logged:
+                is_logged = True
+                log.info("Another job is working in %s: waiting for it to end", self._folder)
             sleep(term() / 60)
 
     def _create(self, stale: list[str]) -> bool:
-        """Takes the lock, in place of those of jobs that are dead; whether no other job was faster."""
+        """Takes the lock in place of those of dead jobs; False if another job was faster."""
         self._path = self._locks / f"{int(stale[-1]) + 1 if stale else 1:06d}"
         self._written = monotonic()
         try:
             self._path.create(self._content())
         except FileExistsError:
-            if _read(self._path) != self._content():  # else it is ours: the answer was lost, and s3fs asked again
+            if _read(self._path) != self._content():  # otherwise it is ours: the answer was lost, and s3fs asked again
                 return False
         others = set(_names(self._locks)) - {self._path.name}
-        if others - set(stale):  # of a job that began when what we watched was gone already
+        if others - set(stale):  # of a job that began after what we watched was gone
             self._path.unlink(missing_ok=True)
             return False
         for name in others:
@@ -108,7 +110,7 @@ class _Lease:
         return True
 
     def keep(self) -> None:
-        """Writes the lock anew until the job has ended, or another has taken it over."""
+        """Renews the lock until the job has ended, or another job has taken it over."""
         while not self.ended.wait(term() / 6):
             begun = monotonic()
             with suppress(OSError):
@@ -118,14 +120,14 @@ class _Lease:
                 self._written = begun
 
     def check(self) -> None:
-        """Raises an error where another job may have taken over."""
+        """Raises LeaseError if another job may have taken over."""
         seconds = monotonic() - self._written
         if seconds > term() * 2 / 3:
-            what = f"could not be kept to this job alone for {seconds:.0f} s, and may be another's by now"
-            raise LeaseError(what, str(self._folder), "Run it again: it goes on from here")
+            what = f"could not be locked for {seconds:.0f} s, so another job may be working in it by now"
+            raise LeaseError(what, str(self._folder), "Run the job again; it continues from here")
 
     def release(self) -> None:
-        """Lets the next one begin at once; where the store does not answer, it waits out the term."""
+        """Lets the next job begin at once; if the store does not answer, that job waits for the term to end."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
@@ -134,11 +136,11 @@ class _Lease:
 
 
 def _names(locks: RemotePath) -> list[str]:
-    return sorted(filter(NAME.fullmatch, locks.sizes()))
+    return sorted(filter(NAME.fullmatch, locks.entries()))
 
 
 def _newest(locks: RemotePath, names: list[str]) -> tuple[str, bytes | None] | None:
-    """The lock that counts, and what it says; None where there is none."""
+    """The lock that counts, and its contents; None if there is none."""
     return (names[-1], _read(locks / names[-1])) if names else None
 
 

@@ -1,18 +1,19 @@
-"""One job at a time in a folder: two that want the same files take turns, and the second finds what the first made.
+"""One job at a time in a folder. Two jobs that want the same files take turns; the second finds what the first made.
 
-The lock is the operating system's own on an open file (flock; LockFileEx on Windows), not the file's being there. So a
-process that dies, in whatever way, holds none any more, on this host or, over NFS, on another: no lock is ever stale,
-and the file `.lock` may stay. Its name begins with ".", so that readers of the folder pass it over.
+The lock is the operating system's own, on an open file (flock, or LockFileEx on Windows), and not the existence of the
+file. So a process that dies, in whatever way, releases it, on this host or, over NFS, on another. No lock is ever
+stale, and the file `.lock` may stay. Its name begins with ".", so that readers of the folder skip it.
 
-Where a network mount keeps its locks to one host (NFS with `nolock`), two hosts may be at work at once. Then each file
-is still written whole and with the same bytes, but one host may remove what the other has half-written, whose job fails
-and is run again.
+A network mount that keeps its locks to one host (NFS with `nolock`) lets two hosts work at once. Each file is still
+written whole and with the same bytes, but one host may remove what the other is still writing; that job fails and can
+be run again.
 
-An object store has no such locks: see `lease`.
+An object store has no such locks; see `leases`.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,24 +25,23 @@ from namegen.storage.files import Location, make_folder, temporaries
 from namegen.storage.leases import LOCK, is_leased, lease_on
 from namegen.storage.object_store import RemotePath
 
-MARK = re.compile(r"\.job\.[0-9a-f]{32}\.tmp")  # which the workers of a job look for; see `ranges`
+MARK = re.compile(r"\.job\.[0-9a-f]{32}\.tmp")  # the workers of a job look for it; see `outputs.ranges`
+log = logging.getLogger(__name__)
 
 
 @contextmanager
-def alone_in(folder: Location, log: Callable[[str], None] = lambda line: None) -> Iterator[Callable[[], None]]:
-    """Makes `folder`, waits until no other job is in it, and removes what those that died there left half-written.
+def alone_in(folder: Location) -> Iterator[Callable[[], None]]:
+    """Makes `folder`, waits until no other job is in it, and removes the unfinished files of dead jobs.
 
-    Gives a function that raises LeaseError where another job may be in it all the same, as only a store's may.
-
-    Args:
-        log: called with a line, if there is another job to wait for.
+    Yields a function that raises LeaseError if another job may be in the folder all the same, which can happen only in
+    a store.
 
     Raises:
-        OutputError: where the file system has no locks.
+        OutputError: if the file system has no locks.
     """
     if isinstance(folder, RemotePath):
-        with lease_on(folder, log) as check:
-            for name in filter(MARK.fullmatch, folder.sizes()):
+        with lease_on(folder) as check:
+            for name in filter(MARK.fullmatch, folder.entries()):
                 (folder / name).unlink(missing_ok=True)
             yield check
         return
@@ -51,7 +51,7 @@ def alone_in(folder: Location, log: Callable[[str], None] = lambda line: None) -
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log(f"Another job is at work in {folder}: waiting for it to end")
+            log.info("Another job is working in %s: waiting for it to end", folder)
             lock.acquire()
     except NotImplementedError:
         raise OutputError("is on a file system without locks", str(folder), "Name another with --output") from None
@@ -63,16 +63,16 @@ def alone_in(folder: Location, log: Callable[[str], None] = lambda line: None) -
         lock.release()
 
 
-def is_at_work(folder: Location) -> bool:
-    """Whether a job is in `folder`. Writes nothing there, so that it can be one that is only read."""
+def is_busy(folder: Location) -> bool:
+    """Whether a job is working in `folder`. Nothing is written, so the folder may be read-only."""
     if isinstance(folder, RemotePath):
         return is_leased(folder)
     if not (folder / LOCK).exists():  # no job was ever here
         return False
     try:
-        with FileLock(folder / LOCK, timeout=1):  # another look takes no time
+        with FileLock(folder / LOCK, timeout=1):  # another process that only checks is gone by then
             return False
     except Timeout:
         return True
     except (OSError, NotImplementedError):
-        return False  # not ours to lock
+        return False  # we are not allowed to lock it

@@ -1,10 +1,10 @@
 """Files in an object store, by the part of `pathlib.Path` that this project uses.
 
-A store is unlike a disk: it has no folders, no rename and no append. What it has are objects that are whole or not
-there, and writes that fail where there is an object already, which is how two jobs are kept apart. fsspec knows the
-stores, each by a package of its own, and was chosen over pyarrow.fs for those conditional writes, and because Prefect
-brings it along. Whatever a store's package raises becomes an OSError here, so that what handles a disk's faults handles
-a store's as well.
+Unlike a disk, a store has no folders, no rename and no append. It has objects that are whole or not there, and writes
+that fail if there is an object already, which is how two jobs are kept apart. fsspec supports the stores, each through
+a package of its own. It was chosen over pyarrow.fs for those conditional writes, and because Prefect depends on it.
+Whatever a store's package raises becomes an OSError here, so the code that handles the faults of disks handles those of
+stores as well.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, Self
 
 from namegen.errors import SettingError
 
-# protocol: the extra that it needs. Of each it is known that it puts objects whole, and creates one only if none is.
+# protocol: the extra that it needs. Each of these uploads objects whole, and can create one only if there is none.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
-# Seconds: without them a request that is never answered keeps its job for ever.
+# Seconds. Without them a request that is never answered blocks its job for ever.
 OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60}}}
 REFUSED = re.compile(r"Credential|Auth|Token|Forbidden|Denied")  # in the names of the packages' exceptions
 
@@ -35,11 +35,10 @@ class Status(NamedTuple):
 
 
 class RemotePath:
-    """Where an object, or what looks like a folder of them, lies: a URL such as s3://bucket/prefix.
+    """The place of an object, or of what looks like a folder of them: a URL such as s3://bucket/prefix.
 
     Raises:
-        SettingError: for a store that is not known, or whose package is not installed, and for an address with
-            credentials in it.
+        SettingError: for an unknown store, one whose package is not installed, and a URL with credentials in it.
     """
 
     def __init__(self, url: str) -> None:
@@ -47,12 +46,12 @@ class RemotePath:
         self.protocol, self.key = protocol, key.strip("/")
         if self.protocol not in EXTRAS:
             known = ", ".join(sorted(EXTRAS))
-            raise SettingError(f"nothing is known of {protocol}:// (known: {known})", remedy="Name another output")
+            raise SettingError(f"{protocol}:// is not supported (supported: {known})", remedy="Name another output")
         if not self.key or re.search(r"(^|/)\.{0,2}(/|$)", self.key):
-            raise SettingError(f"{protocol}://{self.key} is no address", remedy="Name a bucket and a prefix in it")
-        if re.search(r"@|\?|#|:", self.key):  # they would be in every log and manifest
-            remedy = "Leave them to the environment or the store's own configuration"
-            raise SettingError("an address has no @, ?, # or :, as where credentials stand in it", remedy=remedy)
+            raise SettingError(f"{protocol}://{self.key} has no bucket and prefix", remedy="Write s3://bucket/prefix")
+        if re.search(r"@|\?|#|:", self.key):  # credentials, which would be in every log and manifest
+            remedy = "Put credentials in the environment or the store's own configuration"
+            raise SettingError("a store's URL cannot contain @, ?, # or :", remedy=remedy)
         file_system(self.protocol)
 
     def __str__(self) -> str:
@@ -72,108 +71,106 @@ class RemotePath:
 
     @property
     def name(self) -> str:
-        """What follows the last slash."""
+        """The text after the last slash."""
         return self.key.rpartition("/")[2]
 
     @property
     def parent(self) -> RemotePath:
-        """What stands before it; of a bucket itself."""
+        """The text before the last slash; a bucket is its own parent."""
         return RemotePath(f"{self.protocol}://{self.key.rpartition('/')[0] or self.key}")
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The bucket, and what stands between the slashes."""
+        """The bucket, and the texts between the slashes."""
         return tuple(self.key.split("/"))
 
     @property
     def suffix(self) -> str:
-        """From the last dot of the name on."""
+        """The end of the name, from its last dot."""
         return Path(self.name).suffix
 
     def with_name(self, name: str) -> RemotePath:
-        """Beside it."""
+        """The place beside it with another name."""
         return self.parent / name
 
     def is_file(self) -> bool:
-        """Whether an object of this name is there."""
+        """Whether there is an object of this name."""
         try:
             return bool(self._info()["type"] == "file")
         except FileNotFoundError:
             return False
 
     def is_dir(self) -> bool:
-        """Whether objects are there whose names begin with this one and a slash."""
+        """Whether there are objects whose names begin with this one and a slash."""
         return next(self.iterdir(), None) is not None
 
     def exists(self) -> bool:
-        """Whether it is either."""
+        """Whether it is a file or a folder."""
         return self.is_file() or self.is_dir()
 
     def is_symlink(self) -> bool:
-        """There are no links."""
+        """Never: a store has no links."""
         return False
 
     def stat(self) -> Status:
-        """Its bytes, and when it was written."""
-        found = self._info()
-        modified = next(
-            (found[key] for key in ("LastModified", "mtime", "last_modified", "created") if key in found), 0
-        )
-        return Status(int(found["size"]), hash(modified))  # whatever it is: another time is another number
+        """Its size in bytes, and a number that changes with the time of its writing."""
+        info = self._info()
+        modified = next((info[key] for key in ("LastModified", "mtime", "last_modified", "created") if key in info), 0)
+        return Status(int(info["size"]), hash(modified))  # of any type: another time is another number
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """What lies in it."""
-        return (self / name for name in self.sizes())
+        """The places in it."""
+        return (self / name for name in self.entries())
 
-    def sizes(self) -> dict[str, int | None]:
-        """The names that lie in it, with their bytes; None for what looks like a folder."""
+    def entries(self) -> dict[str, int | None]:
+        """The names in it, with their sizes in bytes; None for what looks like a folder."""
         with _errors(self):
             try:
-                found = file_system(self.protocol).ls(self.key, detail=True)
+                listed = file_system(self.protocol).ls(self.key, detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 return {}
-        rows = [(str(row["name"]).rstrip("/").rpartition("/"), row) for row in found]
+        rows = [(str(row["name"]).rstrip("/").rpartition("/"), row) for row in listed]
         return {
             name: row["size"] if row["type"] == "file" else None
             for (folder, _, name), row in rows
-            if folder.strip("/") == self.key and name  # else it is the answer for an object, or an empty folder's mark
+            if folder.strip("/") == self.key and name  # or it is the object itself, or an empty folder
         }
 
     def files_below(self) -> Iterator[tuple[RemotePath, list[str]]]:
-        """Every folder from here down in which objects lie, and their names."""
+        """Every folder from here down that has objects in it, and their names."""
         with _errors(self):
-            found = [str(path).strip("/") for path in file_system(self.protocol).find(self.key)]
+            keys = [str(path).strip("/") for path in file_system(self.protocol).find(self.key)]
         folders: dict[str, list[str]] = {}
-        for path in sorted(found):
+        for path in sorted(keys):
             folder, _, name = path.rpartition("/")
             folders.setdefault(folder, []).append(name)
         return ((RemotePath(f"{self.protocol}://{folder}"), names) for folder, names in sorted(folders.items()))
 
     def read_bytes(self) -> bytes:
-        """All of it."""
+        """Its contents."""
         with _errors(self):
             return bytes(file_system(self.protocol).cat_file(self.key))
 
     def fetch(self, local: Path) -> None:
-        """Copies it to a disk."""
+        """Downloads it to a disk."""
         with _errors(self):
             file_system(self.protocol).get_file(self.key, str(local))
 
     def write_bytes(self, data: bytes) -> None:
-        """Puts it there, whole, or in place of what is there."""
+        """Writes it whole, replacing what is there."""
         with _errors(self):
             file_system(self.protocol).pipe_file(self.key, data)
 
     def put(self, local: Path) -> None:
-        """Puts a file there, whole, or in place of what is there."""
+        """Uploads a file whole, replacing what is there."""
         with _errors(self):
             file_system(self.protocol).put_file(str(local), self.key)
 
     def create(self, data: bytes) -> None:
-        """Puts it there, unless something is.
+        """Writes it, unless there is one.
 
         Raises:
-            FileExistsError: where something is.
+            FileExistsError: if there is one.
         """
         with _errors(self):
             file_system(self.protocol).pipe_file(self.key, data, mode="create")
@@ -188,7 +185,7 @@ class RemotePath:
                     raise
 
     def rename(self, target: Self) -> None:
-        """A copy, whole, and then a deletion: nothing that has to happen at once is done with it."""
+        """Copies it and then removes it. This is not atomic."""
         with _errors(self):
             file_system(self.protocol).cp_file(self.key, target.key)
         self.unlink()
@@ -200,10 +197,10 @@ class RemotePath:
 
 @lru_cache
 def file_system(protocol: str) -> Any:  # noqa: ANN401 - fsspec has no types
-    """The one connection to a kind of store that all threads share.
+    """The connection to a kind of store, shared by all threads.
 
     Raises:
-        SettingError: where its package is not installed.
+        SettingError: if its package is not installed.
     """
     import fsspec  # slow to import, and not needed for a disk
 
@@ -216,7 +213,7 @@ def file_system(protocol: str) -> Any:  # noqa: ANN401 - fsspec has no types
 
 @contextmanager
 def _errors(path: RemotePath) -> Iterator[None]:
-    """Makes an OSError with a number, and a line that says what happened, of whatever a store's package raises."""
+    """Turns whatever a store's package raises into an OSError with a number and a line that says what happened."""
     try:
         yield
     except Exception as error:

@@ -1,7 +1,8 @@
-"""How well a model predicts names: its negative log-likelihood, per split, with seen and unseen names apart.
+"""How well a model predicts names: its negative log-likelihood (NLL) per split, for seen and unseen names.
 
-Measured by the model's own table and by the automaton made from it, so that the integers can be seen to cost nothing;
-and, for a model that knows more contexts than its table has, by the model itself, to see what forgetting them costs.
+Unlike `likeness`, which looks at drawn names, it looks at the probabilities of real ones. It measures the model's table
+and the automaton made from it, which shows that rounding to integers costs nothing. If the model knows more contexts
+than its table has, it also measures the model itself, which shows what forgetting them costs.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from namegen.corpus.corpus import Split
 
 SCHEMA = {
     "model": pl.String,
-    "source": pl.String,  # "table", "automaton", and "exact" for a model that knows more contexts
+    "source": pl.String,  # "table", "automaton", or "exact" for a model that knows more contexts
     "split": pl.String,  # "train", "dev" or "test"
-    "subset": pl.String,  # "all", or "seen" and "unseen": whether the name also stands in train
+    "subset": pl.String,  # "all", "seen" or "unseen": whether the names are also in train
     "names": pl.Int64,
-    "symbols": pl.Int64,  # characters, and an end for each name
-    "nll": pl.Float64,  # nats a symbol
+    "symbols": pl.Int64,  # characters, and one end per name
+    "nll": pl.Float64,  # nats per symbol
     "standard_error": pl.Float64,  # of nll, over names
     "perplexity": pl.Float64,  # e^nll
 }
@@ -42,7 +43,7 @@ def evaluate(
 
     Args:
         probabilities: float64[S, V]: the table that the automaton was made from.
-        exact: gives the log-probabilities of names by the model itself, if they can differ from the table's.
+        exact: names to their log-probabilities by the model itself, if they can differ from the table's.
     """
     table = ln(probabilities)
     sources: dict[str, Callable[[Sequence[str]], NDArray[np.float64]]] = {
@@ -60,10 +61,17 @@ def evaluate(
 
 
 def nll(names: Sequence[str], log_prob: NDArray[np.float64]) -> tuple[int, float, float, float]:
-    """Symbols, NLL in nats a symbol (end of name included), its standard error, and perplexity.
+    """The number of symbols (ends included), the NLL in nats per symbol, its standard error, and the perplexity.
 
-    The names are the independent draws, not their symbols, so the NLL is a ratio of two sums over names and has a
-    ratio estimator's error: se^2 = n/(n-1) sum (nll_i - R symbols_i)^2 / (sum symbols)^2 (Cochran 1977, eq. 2.39).
+    The independent draws are the names, not their symbols. So the NLL is a ratio of two sums over names, with the error
+    of a ratio estimator: se^2 = n/(n-1) sum (nll_i - R symbols_i)^2 / (sum symbols)^2 (Cochran 1977, eq. 2.39).
+    The error is nan for a single name, and for names of probability 0.
+
+    Of two names with 3 + 2 symbols and probabilities 2^-4 and 2^-1, the perplexity is 2:
+
+    >>> symbols, nats, error, perplexity = nll(["ab", "c"], np.log([2**-4, 2**-1]))
+    >>> symbols, round(nats, 3), round(error, 3), round(perplexity, 3)
+    (5, 0.693, 0.277, 2.0)
     """
     symbols = np.fromiter(map(len, names), np.int64, len(names)) + 1
     total = int(symbols.sum())

@@ -1,4 +1,7 @@
-"""Names as the questions that they put to a model: which symbol follows each context, with nothing forgotten."""
+"""Names as events: which symbol follows each context.
+
+Unlike `walk`, which looks up states and forgets what they leave out, an event has all of the last n-1 symbols.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,18 @@ if TYPE_CHECKING:
     from namegen.corpus.ngrams import NgramCounts
     from namegen.training.compile import Predict
 
-AT_ONCE = 2**14  # names, to bound memory
+AT_ONCE = 2**14  # names per batch, to bound memory
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """The symbols of names, in order, the end of each name included; E in number.
+    """E events: the symbols of some names, in order, with the end of each name.
 
     Args:
-        history: uint16[E, n-1]: the symbols before each, as in NgramCounts; all of them known.
-        base: int32[E]: the longest suffix of the history that is a context of the counts.
-        symbol: intp[E]: what followed.
-        step: int64[E]: how many symbols of the name stand before it.
+        history: uint16[E, n-1]: the symbols before each one, as in NgramCounts, but with none unknown.
+        base: int32[E]: the longest suffix of each history that is a context of the counts.
+        symbol: intp[E]: the symbol that follows.
+        step: int64[E]: how many symbols of the name come before it.
     """
 
     history: NDArray[np.uint16]
@@ -36,16 +39,16 @@ class Events:
     step: NDArray[np.int64]
 
     def of(self, distributions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """float64[E]: the probability of each event; distributions float64[E, V]."""
+        """float64[E]: the probability of each event, from the distributions float64[E, V] after each history."""
         return distributions[np.arange(len(self.symbol)), self.symbol]
 
 
 def events_of(names: Sequence[str], counts: NgramCounts) -> Events:
-    """The events of at least one name, spelt in the vocabulary of the counts."""
+    """The events of one or more names, all spelt in the vocabulary of the counts."""
     width = counts.order - 1
     ids, lengths = counts.vocabulary.encode(names)
     ends = np.cumsum(lengths + 1) - 1
-    symbol = np.zeros(ends[-1] + 1, np.intp)  # the last of each name stays the boundary
+    symbol = np.zeros(ends[-1] + 1, np.intp)  # the end of each name stays the boundary
     inside = np.ones(len(symbol), bool)
     inside[ends] = False
     symbol[inside] = ids
@@ -62,11 +65,11 @@ def events_of(names: Sequence[str], counts: NgramCounts) -> Events:
 
 
 def exact_log_prob(names: Sequence[str], counts: NgramCounts, predict: Predict) -> NDArray[np.float64]:
-    """The log-probability of each name in nats, float64[len(names)], with every context asked whole."""
+    """float64[len(names)]: the log-probability of each name in nats, with no context forgotten."""
     parts = [np.zeros(0)]
     for first in range(0, len(names), AT_ONCE):
         events = events_of(names[first : first + AT_ONCE], counts)
         log_prob = ln(events.of(predict(events.history, events.base)))
-        log_prob[events.step == MAX_LENGTH] = 0  # there the end is certain
+        log_prob[events.step == MAX_LENGTH] = 0  # after 64 symbols the end is certain
         parts.append(np.add.reduceat(log_prob, np.flatnonzero(events.step == 0)))
     return np.concatenate(parts)

@@ -1,17 +1,17 @@
-"""Fits the models of a run: the one module that knows them all.
+"""Fits the models of a run. This is the one module that knows them all.
 
-Those that take a second are fitted in every run, so that each can be compared with them; a network, and its blend with
-Kneser-Ney, only where one of the two is asked for.
+The models that take a second are fitted in every run, so that all can be compared. A network, and its blend with
+Kneser-Ney, are fitted only if one of the two is asked for.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
@@ -23,10 +23,17 @@ from namegen.training.evaluate import nll
 from namegen.training.events import events_of, exact_log_prob
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from namegen.corpus.ngrams import NgramCounts
     from namegen.training.checkpoint import Checkpoint
     from namegen.training.quantise import Contexts
-    from namegen.training.recipe import Preset
+    from namegen.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+Curve = list[tuple[int, float, float | None]]  # number, loss and dev NLL of each step or pass
+TRAINING = {"model": pl.String, "step": pl.Int64, "loss": pl.Float64, "dev_nll": pl.Float64}
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,9 @@ class Table:
 
     Args:
         probabilities: float64[S, V].
-        contexts: those that its rows are of.
-        exact: gives the log-probabilities of names with no context forgotten, where the model knows more contexts
-            than the table has rows; None where it does not.
+        contexts: the contexts of its rows.
+        exact: names to their log-probabilities with no context forgotten, if the model knows more contexts than the
+            table has rows; None if it does not.
     """
 
     probabilities: NDArray[np.float64]
@@ -47,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The tables of the models, and `training`: a row (`model`, `step`, `loss`, `dev_nll`) a step or pass."""
+    """The tables of the models, and `training`: a row (`model`, `step`, `loss`, `dev_nll`) for each step or pass."""
 
     tables: Mapping[str, Table]
     training: pl.DataFrame
@@ -56,103 +63,97 @@ class Fitted:
 def fit_models(
     counts: NgramCounts,
     dev: Sequence[str],
-    model: str,
-    preset: Preset,
+    recipe: Recipe,
     device: str,
+    *,
     checkpoint: Checkpoint | None = None,
-    log: Callable[[str], None] = lambda line: None,
     on_pass: Callable[[int], None] = lambda passes: None,
 ) -> Fitted:
-    """Fits what `model` and the comparison with it need.
+    """Fits the model of a recipe, and the models that it is compared with.
 
     Args:
-        dev: the names on which the blend's weight is chosen; none give it its usual one.
-        preset: of the network, and how many unseen contexts it gets.
+        dev: the names on which the blend's weight is chosen; without any it gets its usual one.
         device: a torch device that is there.
-        checkpoint: where the network's training goes on from, and is kept behind each pass.
-        log: called with each line that a person should see.
-        on_pass: called with the passes of the network that are done, as they are.
+        checkpoint: where the network's training resumes from, and is saved after each pass.
+        on_pass: called with the number of the network's passes that are done, as they are.
     """
     bigrams = counts.lower(2)
-    curve: list[tuple[str, int, float, float | None]] = []
-    descent = neural_bigram.fit(
+    descent: Curve = []
+    learnt = neural_bigram.fit(
         bigrams,
         device=device,
-        on_step=lambda *row: curve.append(("neural-bigram", *row)),
+        on_step=lambda *row: descent.append(row),
         dev=count_ngrams(dev, counts.vocabulary, 2) if dev else None,
     )
-    if curve[-1][2] > curve[0][2]:
-        log("The loss of neural-bigram rose: there are too few names for its settings")
+    if descent[-1][1] > descent[0][1]:
+        log.info("The loss of neural-bigram rose: there are too few names for its settings")
     tables: dict[str, Table] = {
         "uniform": Table(uniform.fit(bigrams), bigrams),
         "bigram": Table(bigram.fit(bigrams), bigrams),
-        "neural-bigram": Table(descent, bigrams),
+        "neural-bigram": Table(learnt, bigrams),
         "kneser-ney": Table(kneser_ney.fit(counts), counts),
     }
-    if model in NETWORKS:
-        network, passes = train_network(counts, dev, preset.network, device, checkpoint, log, on_pass)
-        curve += [("mlp", *row) for row in passes]
-        tables |= _with_network(network, tables["kneser-ney"].probabilities, counts, dev, model, preset.states, log)
-    schema = {"model": pl.String, "step": pl.Int64, "loss": pl.Float64, "dev_nll": pl.Float64}
-    return Fitted(tables, pl.DataFrame(curve, schema, orient="row"))
+    rows = [("neural-bigram", *row) for row in descent]
+    if recipe.model in NETWORKS:
+        network, passes = _train_network(counts, dev, recipe.network, device, checkpoint, on_pass)
+        rows += [("mlp", *row) for row in passes]
+        tables |= _with_network(network, tables["kneser-ney"].probabilities, counts, dev, recipe)
+    return Fitted(tables, pl.DataFrame(rows, TRAINING, orient="row"))
 
 
-def train_network(
+def _train_network(
     counts: NgramCounts,
     dev: Sequence[str],
     settings: mlp.Settings,
     device: str,
     checkpoint: Checkpoint | None,
-    log: Callable[[str], None],
     on_pass: Callable[[int], None],
-) -> tuple[mlp.Network, list[tuple[int, float, float | None]]]:
-    """The network, and of each pass its number, loss and dev NLL; goes on from what an interrupted training left."""
-    kept = None
+) -> tuple[mlp.Network, Curve]:
+    """The network and its curve. An interrupted training resumes after its last complete pass."""
+    resumed = None
     try:
-        kept = checkpoint.load() if checkpoint else None
+        resumed = checkpoint.load() if checkpoint else None
     except ArtifactError as error:
-        log(f"{error} The training begins anew")
-    state, curve = (kept[0], list(kept[1])) if kept else (None, [])
+        log.info("%s The training starts again", error)
+    state, curve = (resumed[0], list(resumed[1])) if resumed else (None, [])
     if curve:
-        log(f"The training goes on behind pass {len(curve)}, where it was interrupted")
+        log.info("The training was interrupted: it resumes after pass %s", len(curve))
         on_pass(len(curve))
 
     def dev_nll(network: mlp.Network) -> float:
         log_prob = exact_log_prob(dev, counts, lambda history, base: network.probabilities(history))
         return nll(dev, log_prob)[1]
 
-    def behind_a_pass(done: mlp.Pass) -> None:
+    def after_pass(done: mlp.Pass) -> None:
         curve.append((done.number, done.loss, dev_nll(done.network) if dev else None))
         if checkpoint and done.number < settings.all_passes:
             checkpoint.save(done.state(), curve)
         on_pass(1)
 
-    return mlp.train(counts, settings, device, state, behind_a_pass), curve
+    return mlp.train(counts, settings, device, state, after_pass), curve
 
 
 def _with_network(
-    network: mlp.Network,
-    by_counts: NDArray[np.float64],
-    counts: NgramCounts,
-    dev: Sequence[str],
-    model: str,
-    states: int,
-    log: Callable[[str], None],
+    network: mlp.Network, by_counts: NDArray[np.float64], counts: NgramCounts, dev: Sequence[str], recipe: Recipe
 ) -> dict[str, Table]:
-    """The network alone, and its blend with the table of a counting model, over the contexts that `model` visits."""
+    """The network alone, and its blend with a counting model, over the contexts that the recipe's model visits.
+
+    Args:
+        by_counts: float64[S, V]: the table of the counting model.
+    """
     weight = blend.USUAL
     if dev:
         asked = events_of(dev, counts)
         weight = blend.best_weight(asked.of(network.probabilities(asked.history)), asked.of(by_counts[asked.base]))
-    log(f"blend is {weight:.2f} of mlp, {1 - weight:.2f} of kneser-ney")
+    log.info("blend is %.2f of mlp and %.2f of kneser-ney", weight, 1 - weight)
     predict: dict[str, Predict] = {
         "mlp": lambda history, base: network.probabilities(history),
         "blend": lambda history, base: blend.mix(network.probabilities(history), by_counts[base], weight),
     }
-    expanded = expand(counts, states, predict[model])
+    expanded = expand(counts, recipe.states, predict[recipe.model])
     return {
         name: Table(
-            expanded.probabilities if name == model else of_context(expanded.history, expanded.base),
+            expanded.probabilities if name == recipe.model else of_context(expanded.history, expanded.base),
             expanded,
             partial(exact_log_prob, counts=counts, predict=of_context),
         )

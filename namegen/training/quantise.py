@@ -1,6 +1,7 @@
-"""A model's table becomes an automaton: floats are rounded to integers, and looked at before.
+"""Makes an automaton from a model's table: checks the floats, and rounds them to integers.
 
-What stands here decides the weights (A1 to A3), and that every state can reach the end (A6); see `automaton`.
+This module ensures the invariants of the weights (A1 to A3), and that every state can reach the end (A6); see
+`automaton.automaton`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from namegen.vocabulary import Vocabulary
 
 
 class Contexts(Protocol):
-    """What `quantise` has to know of the contexts that become states: NgramCounts and Expansion do."""
+    """What `quantise` needs to know about the contexts that become states: NgramCounts and Expansion have it."""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -32,34 +33,49 @@ class Contexts(Protocol):
 
 
 def quantise(probabilities: NDArray[np.float64], contexts: Contexts) -> Automaton:
-    """The automaton of a model's table, by largest remainder, ties to the lower id (A1 to A6).
+    """The automaton of a model's table; see `round_to_weights`.
+
+    With one letter, which follows itself with probability 1/4:
+
+    >>> from namegen.corpus.ngrams import count_ngrams
+    >>> contexts = count_ngrams(["a", "aa"], Vocabulary(".a"), order=2)
+    >>> quantise(np.array([[0, 1], [3/4, 1/4]]), contexts).weights
+    array([[         0, 4294967296],
+           [3221225472, 1073741824]])
 
     Args:
-        probabilities: float64[S, V], rows sum to 1 within 1e-12.
-        contexts: which the rows are of.
+        probabilities: float64[S, V]; rows sum to 1 within 1e-12.
+        contexts: the contexts of the rows.
 
     Raises:
-        ModelError: where the table is not one of distributions, or a state cannot reach the end.
+        ModelError: if a row is not a distribution, the shapes do not match, or a state cannot reach the end.
     """
     successor = contexts.successor
     if probabilities.shape != successor.shape:
-        raise ModelError(f"a table of shape {probabilities.shape} does not fit contexts of {successor.shape}")
+        raise ModelError(f"a table of shape {probabilities.shape} does not match contexts of shape {successor.shape}")
     if not (np.isfinite(probabilities).all() and (probabilities >= 0).all()):
-        raise ModelError("a table has a probability that is negative or not a number")
+        raise ModelError("the table has a probability that is negative or not a number")
     if (worst := np.abs(probabilities.sum(axis=1) - 1).max()) > 1e-12:
-        raise ModelError(f"a row of a table sums to 1 only within {worst:.1e}, and 1e-12 is the bound")
+        raise ModelError(f"each row of the table must sum to 1 within 1e-12, but one is off by {worst:.1e}")
     weights = round_to_weights(probabilities)
     if (stuck := _stuck_states(weights, successor)).size:
-        raise ModelError(f"{stuck.size} states cannot reach the end, such as state {stuck[0]}")
+        raise ModelError(f"{stuck.size} states cannot reach the end; the first is state {stuck[0]}")
     return Automaton(contexts.vocabulary, contexts.order, weights, successor)
 
 
 def round_to_weights(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """int64[S, V]: each row of probability * 2^32 rounded to integers that sum to 2^32.
+    """int64[S, V]: each row of probability * 2^32, rounded to integers that sum to 2^32.
 
-    Largest remainder: every weight is rounded down, and what is missing from 2^32 goes, 1 each, to those that
-    lost most. A symbol rounded down to 0 gets 1 all the same (A2); where that takes more than was missing, the
-    row's largest weight pays.
+    By largest remainder: every weight is rounded down, and what is missing from 2^32 goes, 1 each, to the weights that
+    lost most; ties go to the lower id. A symbol that would round down to 0 gets 1 instead (A2). If that takes more than
+    is missing, the row's largest weight pays.
+
+    >>> round_to_weights(np.array([[1/3, 1/3, 1/3], [1, 1e-12, 0]]))
+    array([[1431655766, 1431655765, 1431655765],
+           [4294967295,          1,          0]])
+
+    Args:
+        probabilities: float64[S, V]; rows sum to 1 within 1e-12.
     """
     exact = probabilities * TOTAL  # a power of two: exact
     weights = np.floor(exact)
@@ -77,10 +93,10 @@ def round_to_weights(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _stuck_states(weights: NDArray[np.int64], successor: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The states from which the end cannot be reached: those that a backward search from the end does not find."""
+    """The states that cannot reach the end: those that a backward search from the end does not find."""
     reaches = weights[:, 0] > 0
     arrows = weights[:, 1:] > 0
-    found = -1
-    while found != (found := int(reaches.sum())):
+    before = -1
+    while before != (before := int(reaches.sum())):
         reaches |= (arrows & reaches[successor[:, 1:]]).any(axis=1)
     return np.flatnonzero(~reaches)

@@ -1,48 +1,47 @@
-"""Finds out whether a data set is what its manifest says and its model draws, and if not makes it so.
+"""Finds out whether a data set is what its manifest says and its model draws, and if not, makes it so.
 
-Nothing that is read is trusted before its checksum is right. Files that are no part of the data set are none of ours: a
-repair puts them aside, where no reader takes them for a part, unless they are copies of one.
+Nothing is trusted before its checksum is right. Files that do not belong to the data set are somebody else's: a repair
+puts them aside, where no reader takes them for a part, unless they are copies of one.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 
-from pydantic import ValidationError
-
 from namegen.device import cores
 from namegen.errors import ArtifactError, NamegenError
-from namegen.outputs import dataset
-from namegen.outputs.dataset import MANIFEST, DatasetManifest, number_of, part_name
+from namegen.outputs import dataset, layout
+from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import NAME as JOURNAL
 from namegen.outputs.journal import Journal, Part
-from namegen.outputs.manifests import parse_manifest
-from namegen.outputs.model_folder import ModelFolder, model_name, read_model_manifest
+from namegen.outputs.layout import part_name, part_number
+from namegen.outputs.manifests import open_manifest
+from namegen.outputs.model_folder import model_name
 from namegen.outputs.part import SAMPLE, Source, difference, rows_by_footer
 from namegen.outputs.room import check_room
 from namegen.outputs.writer import in_order, write_dataset
-from namegen.storage.files import Location, absolute, local_copy, sha256_of, sizes, temporaries
+from namegen.storage.files import Location, absolute, entries, local_copy, sha256_of, temporaries
 from namegen.storage.leases import LOCK
 from namegen.storage.locks import alone_in
 from namegen.storage.object_store import RemotePath
 
-SEED = re.compile(r"seed=(0|[1-9][0-9]{0,19})")
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class Findings:
-    """What a look at a data set came to.
+    """What a check of a data set came to.
 
     Args:
-        names: what lies in the folder, with its bytes.
+        names: the names in the folder, with their sizes.
         manifest: what is left of it.
-        is_whole: whether it is as it was written, and of this data set.
-        source: where its rows come from, or else why that cannot be told.
-        good: the parts that can be kept, those that a job which died had added among them.
+        is_whole: whether it is as it was written, and belongs to this data set.
+        source: where the rows come from, or else why that cannot be told.
+        intact: the parts that can be kept, including those that a dead job had added.
         wrong: files with the right checksum and the wrong rows.
         strays: what a reader could take for a part.
     """
@@ -52,220 +51,224 @@ class Findings:
     is_whole: bool = False
     source: Source | None = None
     unsourced: NamegenError | None = None
-    good: dict[int, Part] = field(default_factory=dict)
+    intact: dict[int, Part] = field(default_factory=dict)
     wrong: list[Location] = field(default_factory=list)
     strays: list[Location] = field(default_factory=list)
     names: dict[str, int | None] = field(default_factory=dict)
 
+    def part_numbers(self) -> list[int]:
+        """The numbers of the files that are called like parts."""
+        return [number for name in self.names if (number := part_number(name)) is not None]
+
 
 def is_dataset(folder: Location, files: Collection[str]) -> bool:
     """Whether a folder with these files is meant to be a data set's."""
-    return MANIFEST in files or any(map(JOURNAL.fullmatch, files)) or absolute(folder).name.startswith("seed=")
+    return DatasetManifest.FILE in files or any(map(JOURNAL.fullmatch, files)) or layout.has_seed(folder)
 
 
 class DatasetCheck:
-    """Looks at one data set.
+    """Checks one data set.
 
     Args:
-        deep: compares all rows with what the automaton draws.
-        model: the model's folder; None for the one that belongs to the data set's.
+        deep: compare all rows with what the automaton draws.
+        model: the model's folder; None for the one in the same output folder.
     """
 
-    def __init__(self, path: Location, deep: bool = False, model: Location | None = None) -> None:  # noqa: FBT001, FBT002
-        self.path, self.deep, self.model, self.place = path, deep, model, absolute(path)
-        self.remedy = f"Mend it with namegen verify --repair {path}"
+    def __init__(self, path: Location, *, deep: bool = False, model: Location | None = None) -> None:
+        self.path, self.deep, self.model = path, deep, model
+        self.remedy = f"Repair it with namegen verify --repair {path}"
         self.summary = ""
 
     def faults(self) -> list[NamegenError]:
         """What is wrong with it.
 
         Raises:
-            ArtifactError: where its format is newer.
+            ArtifactError: if its format is newer.
         """
-        found = self._look()
-        if found.manifest:
+        findings = self._check()
+        if findings.manifest:
             compared = "every row" if self.deep else f"up to {SAMPLE:,} rows of each"
-            number = dataset.parts_of(found.manifest.rows)
+            number = dataset.parts_for(findings.manifest.rows)
             parts = f"{number:,} part{'s' * (number > 1)}"
-            self.summary = f"{found.manifest.rows:,} names in {parts}, {compared} compared with the model"
-        return found.faults
+            self.summary = f"{findings.manifest.rows:,} names in {parts}, {compared} compared with the model"
+        return findings.faults
 
-    def repair(self, log: Callable[[str], None]) -> None:
-        """Makes again what is at fault.
+    def repair(self) -> None:
+        """Makes again what is wrong.
 
         Raises:
-            ArtifactError: where its model is not there, or nothing says how many rows it had.
+            ArtifactError: if its model is missing, or nothing says how many rows it had.
         """
-        with alone_in(self.path, log) as still_alone:
-            found = self._look()
-            source = found.source
+        with alone_in(self.path) as still_alone:
+            findings = self._check()
+            source = findings.source
             if not source:
-                assert found.unsourced
-                raise found.unsourced
-            stream, rows = source.automaton.stream(source.seed), self._rows(found, log)
+                assert findings.unsourced
+                raise findings.unsourced
+            rows = self._rows(findings)
             check_room(self.path, rows, source.known.to_pylist())
-            for file in found.wrong:
+            for file in findings.wrong:
                 file.unlink(missing_ok=True)
-            if not found.is_whole:
-                journal = Journal(self.path, stream)
-                for part in found.good.values():
+            if not findings.is_whole:
+                journal = Journal(self.path, source.stream)
+                for part in findings.intact.values():
                     journal.add(part)
-                (self.path / MANIFEST).unlink(missing_ok=True)
-            vouched = found.manifest.part_sha256 if found.manifest else ()
-            own = {*(part.sha256 for part in found.good.values()), *vouched}
-            for stray in found.strays:
-                _put_aside(stray, own, log)
-            configuration = source.model.configuration
+                (self.path / DatasetManifest.FILE).unlink(missing_ok=True)
+            recorded = findings.manifest.part_sha256 if findings.manifest else ()
+            own = {*(part.sha256 for part in findings.intact.values()), *recorded}
+            for stray in findings.strays:
+                _put_aside(stray, own)
             written = write_dataset(
-                self.path, rows, stream, source.rows, configuration, cores(), still_alone=still_alone, good=found.good
+                self.path,
+                rows,
+                source.stream,
+                source.rows,
+                source.configuration,
+                workers=cores(),
+                still_alone=still_alone,
+                intact=findings.intact,
             )
-            log(f"{self.path}: kept {written.kept} parts, and made {written.made}")
+            log.info("%s: kept %s parts, and made %s", self.path, written.kept, written.made)
 
-    def _look(self) -> Findings:
-        found = Findings(names=sizes(self.path))
-        self._read_manifest(found)
-        self._compare_with_source(found)
-        vouched = found.manifest.parts() if found.manifest else {}
-        stream = found.source.automaton.stream(found.source.seed) if found.source else {}
-        added = Journal(self.path, stream).read(found.names)
+    def _check(self) -> Findings:
+        findings = Findings(names=entries(self.path))
+        self._read_manifest(findings)
+        self._compare_with_source(findings)
+        recorded = findings.manifest.parts() if findings.manifest else {}
+        added = Journal(self.path, findings.source.stream if findings.source else {}).read(findings.names)
         wrong: dict[int, NamegenError] = {}
-        for parts in (vouched, added):
-            # a journal may know of a longer part than the manifest, of a job that was adding to it, and of no shorter
-            longer = [part for n, part in parts.items() if n not in vouched or part.rows >= vouched[n].rows]
-            new = [part for part in longer if found.good.get(part.number) != part]
-            with closing(in_order(lambda part: self._look_at(part, found), new, cores())) as looks:
-                for part, fault in zip(new, looks, strict=True):
+        for parts in (recorded, added):
+            # a journal may have a longer part than the manifest, from a job that was adding to it, and no shorter one
+            longer = [part for n, part in parts.items() if n not in recorded or part.rows >= recorded[n].rows]
+            new = [part for part in longer if findings.intact.get(part.number) != part]
+            with closing(in_order(lambda part: self._fault_of(part, findings), new, cores())) as checked:
+                for part, fault in zip(new, checked, strict=True):
                     if not fault:
-                        found.good[part.number] = part
-                    elif parts is vouched:
+                        findings.intact[part.number] = part
+                    elif parts is recorded:
                         wrong[part.number] = fault
-        if found.is_whole:
-            found.faults += [fault for number, fault in wrong.items() if number not in found.good]
-        self._find_strays(found)
-        return found
+        if findings.is_whole:
+            findings.faults += [fault for number, fault in wrong.items() if number not in findings.intact]
+        self._find_strays(findings)
+        return findings
 
     def _fault(self, file: str, what: str) -> ArtifactError:
         return ArtifactError(what, str(self.path / file), self.remedy)
 
-    def _read_manifest(self, found: Findings) -> None:
-        try:
-            found.manifest, found.is_whole = parse_manifest(self.path / MANIFEST, DatasetManifest)
-            if not found.is_whole:
-                found.faults.append(self._fault(MANIFEST, "was altered: it does not fit its checksum"))
-        except FileNotFoundError:
-            if any(map(JOURNAL.fullmatch, found.names)) or not _numbers(found):
-                what = "is unfinished: a job that was making it has died"
-                found.faults.append(ArtifactError(what, str(self.path), "Run the job again"))
+    def _read_manifest(self, findings: Findings) -> None:
+        opened = open_manifest(self.path, DatasetManifest)
+        findings.manifest, findings.is_whole = opened.manifest, opened.trusted is not None
+        if opened.fault:
+            findings.faults.append(self._fault(DatasetManifest.FILE, opened.fault.what))
+        elif not opened.manifest:
+            if any(map(JOURNAL.fullmatch, findings.names)) or not findings.part_numbers():
+                what = "is unfinished: the job that was making it died"
+                findings.faults.append(ArtifactError(what, str(self.path), "Run the job again"))
             else:
-                found.faults.append(self._fault(MANIFEST, "is missing"))
-        except OSError as error:
-            found.faults.append(self._fault(MANIFEST, f"cannot be read ({error.strerror})"))
-        except ValidationError as error:
-            found.faults.append(self._fault(MANIFEST, f"is not a manifest ({error.errors()[0]['msg']})"))
+                findings.faults.append(self._fault(DatasetManifest.FILE, "is missing"))
 
-    def _compare_with_source(self, found: Findings) -> None:
-        manifest = found.manifest if found.is_whole else None
+    def _compare_with_source(self, findings: Findings) -> None:
+        manifest = findings.manifest if findings.is_whole else None
         try:
-            found.source = source = self._source(manifest)
+            findings.source = source = self._source(manifest)
         except NamegenError as error:
-            found.unsourced = error
-            found.faults.append(error)
+            findings.unsourced = error
+            findings.faults.append(error)
             return
-        expected = source.automaton.stream(source.seed), source.model.configuration
-        if manifest and (manifest.stream, manifest.configuration) != expected:
-            what = f"is not that of seed {source.seed} of the model {source.model.path.name}"
-            found.faults.append(self._fault(MANIFEST, what))
-            found.is_whole = False
+        if manifest and (manifest.stream, manifest.configuration) != (source.stream, source.configuration):
+            what = f"does not describe seed {source.seed} of the model {source.model.name}"
+            findings.faults.append(self._fault(DatasetManifest.FILE, what))
+            findings.is_whole = False
 
     def _source(self, manifest: DatasetManifest | None) -> Source:
-        """The folder's own place says which model and seed it is of; where it has none, its manifest does.
+        """The folder's own place says which model and seed it belongs to; if it has none, its manifest does.
 
         Raises:
-            NamegenError: where the model is not there, not sound, or not that of these names.
+            NamegenError: if the model is missing, damaged, or not that of these names.
         """
-        by_place = SEED.fullmatch(self.place.name)
-        if self.place.name.startswith("seed=") and not (by_place and int(by_place[1]) < 2**64):
-            remedy = "Call it seed= and a number below 2^64, without zeros in front"
-            raise ArtifactError("is no folder of a seed", str(self.path), remedy)
-        seed = int(by_place[1]) if by_place else manifest and manifest.stream.get("seed")
-        name = manifest and model_name(manifest.configuration)
-        if self.place.parent.name.startswith("model="):
-            name = self.place.parent.name.removeprefix("model=")
-        folder = self.model or (by_place and name and self.place.parent.parent.parent / "models" / name)
+        seed: object = layout.seed_of(self.path)
+        if layout.has_seed(self.path) and seed is None:
+            remedy = "Call it seed= and a number below 2^64, without leading zeros"
+            raise ArtifactError("is not a valid name for a seed's folder", str(self.path), remedy)
+        is_placed = seed is not None
+        if not is_placed:
+            seed = manifest and manifest.stream.get("seed")
+        name = layout.model_of(self.path) or (manifest and model_name(manifest.configuration))
+        folder = self.model
+        if not folder and is_placed and name:
+            folder = layout.model_folder(layout.output_of(self.path), name)
         if not folder or not isinstance(seed, int):
             raise ArtifactError("lies apart from its model", str(self.path), "Name the model with --model")
-        own = read_model_manifest(folder)
-        automaton = ModelFolder(folder, own.configuration).load() if own else None
-        if not own or not automaton:
+        source = Source.load(folder, seed)
+        if not source:
             what = f"cannot be compared with its model, which is not in {folder}"
             raise ArtifactError(what, str(self.path), "Run the job again, or name the model with --model")
-        if name not in {None, own.model} or (manifest and manifest.stream.get("automaton_sha256") != automaton.sha256):
-            # no damage, but names that were drawn from another model: not ours to replace
-            remedy = "Name its own with --model, or move the folder elsewhere and run the job again"
-            raise ArtifactError(f"holds no names of {folder}", str(self.path), remedy)
-        model = ModelFolder(folder, own.configuration)
-        return Source(model, automaton, model.names(), seed)
+        is_other = name not in {None, model_name(source.configuration)}
+        if is_other or (manifest and manifest.stream.get("automaton_sha256") != source.automaton.sha256):
+            # not damage, but names that were drawn from another model: not ours to replace
+            remedy = "Name its own model with --model, or move the folder elsewhere and run the job again"
+            raise ArtifactError(f"was not drawn from {folder}", str(self.path), remedy)
+        return source
 
-    def _look_at(self, part: Part, found: Findings) -> NamegenError | None:
+    def _fault_of(self, part: Part, findings: Findings) -> NamegenError | None:
         file = part_name(part.number)
         try:
             with local_copy(self.path / file) as copy:
                 if sha256_of(copy) != part.sha256:
-                    return self._fault(file, "was altered: it does not fit its checksum")
-                what = difference(copy, part, found.source, self.deep) if found.source else None
+                    return self._fault(file, "was altered: its checksum does not match")
+                what = difference(copy, part, findings.source, deep=self.deep) if findings.source else None
         except ArtifactError as error:
             return self._fault(file, error.what)
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError)
-            return self._fault(file, "is missing" if missing else f"cannot be read ({error.strerror})")
+            is_missing = isinstance(error, FileNotFoundError)
+            return self._fault(file, "is missing" if is_missing else f"cannot be read ({error.strerror})")
         if what:
-            found.wrong.append(self.path / file)
+            findings.wrong.append(self.path / file)
         return self._fault(file, what) if what else None
 
-    def _find_strays(self, found: Findings) -> None:
-        parts = dataset.parts_of(found.manifest.rows) if found.manifest else 0
+    def _find_strays(self, findings: Findings) -> None:
+        parts = dataset.parts_for(findings.manifest.rows) if findings.manifest else 0
         left = {path.name for path in temporaries(self.path)}
-        for name, size in sorted(found.names.items()):
-            path, number = self.path / name, number_of(name)
-            if name in {MANIFEST, LOCK} or (number is not None and (number in found.good or number < parts)):
+        for name, size in sorted(findings.names.items()):
+            path, number = self.path / name, part_number(name)
+            own = number is not None and (number in findings.intact or number < parts)
+            if name in {DatasetManifest.FILE, LOCK} or own:
                 continue
             if name in left or JOURNAL.fullmatch(name):
-                if found.manifest:  # else the data set is known to be unfinished
-                    what = "was left by a job that died: run it again, with its --count"
-                    found.faults.append(self._fault(name, what))
+                if findings.manifest:  # otherwise the data set is known to be unfinished
+                    what = "was left by a job that died; run it again, with its --count"
+                    findings.faults.append(self._fault(name, what))
             elif size is None:
                 if not name.startswith((".", "_")) or _has_parts(path):
-                    what = "is a folder in a data set, which has none"
-                    found.faults.append(ArtifactError(what, str(path), "Move it elsewhere"))
+                    what = "is a folder, and a data set has none"
+                    findings.faults.append(ArtifactError(what, str(path), "Move it elsewhere"))
             elif not name.startswith((".", "_")) or name.endswith(".parquet"):
-                if not found.manifest and number is not None:
+                if not findings.manifest and number is not None:
                     continue  # without a manifest it may be a part
-                what = "is none of the data set's parts"
-                found.faults.append(ArtifactError(what, str(path), "Move it elsewhere, or remove it"))
-                found.strays.append(path)
+                what = "is not a part of the data set"
+                findings.faults.append(ArtifactError(what, str(path), "Move it elsewhere, or remove it"))
+                findings.strays.append(path)
 
-    def _rows(self, found: Findings, log: Callable[[str], None]) -> int:
+    def _rows(self, findings: Findings) -> int:
         """How many rows it had: by its manifest, by the parts that a job had added to it, or by its last part."""
         covered = 0
-        while covered % dataset.PART_ROWS == 0 and (part := found.good.get(covered // dataset.PART_ROWS)):
+        while covered % dataset.PART_ROWS == 0 and (part := findings.intact.get(covered // dataset.PART_ROWS)):
             covered += part.rows
-        if found.manifest and found.is_whole:
-            return max(found.manifest.rows, covered)
-        if _numbers(found) and found.source:
-            last, stream = max(_numbers(found)), found.source.automaton.stream(found.source.seed)
-            own = found.good.get(last)
-            if rows := own.rows if own else rows_by_footer(self.path / part_name(last), last, stream):
+        if findings.manifest and findings.is_whole:
+            return max(findings.manifest.rows, covered)
+        if findings.part_numbers() and findings.source:
+            last = max(findings.part_numbers())
+            own = findings.intact.get(last)
+            rows = own.rows if own else rows_by_footer(self.path / part_name(last), last, findings.source.stream)
+            if rows:
                 rows += last * dataset.PART_ROWS
-                log(f"{self.path}: {rows:,} rows, by its last part; run its job, with its --count, if it had more")
+                more = "if it had more, run its job with its --count"
+                log.info("%s: %s rows, by its last part; %s", self.path, f"{rows:,}", more)
                 return rows
-        if found.manifest:
-            return found.manifest.rows
-        raise ArtifactError("nothing says how many rows it had", str(self.path), "Run its job again, with its --count")
-
-
-def _numbers(found: Findings) -> list[int]:
-    """Of the files that are called as parts are."""
-    return [number for name in found.names if (number := number_of(name)) is not None]
+        if findings.manifest:
+            return findings.manifest.rows
+        what, remedy = "nothing says how many rows it had", "Run its job again, with its --count"
+        raise ArtifactError(what, str(self.path), remedy)
 
 
 def _has_parts(folder: Location) -> bool:
@@ -274,12 +277,12 @@ def _has_parts(folder: Location) -> bool:
     return any(folder.rglob("*.parquet"))
 
 
-def _put_aside(stray: Location, own: Collection[str], log: Callable[[str], None]) -> None:
-    """Removes a copy of a part, and gives another file a name that no reader of the folder takes for a part."""
+def _put_aside(stray: Location, own: Collection[str]) -> None:
+    """Removes a copy of a part, and gives any other file a name that no reader of the folder takes for a part."""
     if stray.is_file() and stray.suffix == ".parquet" and sha256_of(stray) in own:
         stray.unlink()
         return
     names = (stray.with_name(f"_{stray.name}.aside{number or ''}") for number in count())
     aside = next(name for name in names if not name.exists() and not name.is_symlink())
     stray.rename(aside)  # type: ignore[arg-type] # both are of one kind
-    log(f"{stray} is now {aside.name}")
+    log.info("%s is now %s", absolute(stray), aside.name)

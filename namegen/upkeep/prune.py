@@ -1,7 +1,7 @@
-"""Removes old data sets, and the models that no data set is left of.
+"""Removes old data sets, and the models of which no data set is left.
 
-A data set that is removed is gone for readers at once: on a disk its folder is renamed first, in a store its manifest
-goes first. Should that be interrupted, the next call goes on with what is left.
+A removed data set disappears for readers at once: on a disk its folder is renamed first, in a store its manifest goes
+first. If that is interrupted, the next call continues with what is left.
 """
 
 from __future__ import annotations
@@ -9,43 +9,39 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from namegen.errors import ArtifactError, SettingError
-from namegen.outputs.dataset import MANIFEST, DatasetManifest, number_of
+from namegen.outputs import layout
+from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import NAME as JOURNAL
-from namegen.outputs.manifests import Manifest, parse_manifest
+from namegen.outputs.layout import part_number
+from namegen.outputs.manifests import Manifest, open_manifest
 from namegen.outputs.model_folder import FILES, ModelManifest
-from namegen.outputs.model_folder import MANIFEST as MODEL_MANIFEST
-from namegen.outputs.room import size
+from namegen.outputs.room import readable_size
 from namegen.report.folder import remove_report
-from namegen.storage.files import Location, location, sizes
+from namegen.storage.files import Location, absolute, entries, location
 from namegen.storage.leases import LOCK
-from namegen.storage.locks import alone_in, is_at_work
+from namegen.storage.locks import alone_in, is_busy
 from namegen.storage.object_store import RemotePath
 
-M = TypeVar("M", bound=Manifest)
-BETWEEN_STEPS = timedelta(minutes=10)  # that a job may have no lock for, having begun a data set
-SEED = re.compile(r"seed=[0-9]+")
-REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # what a call that died has left
+BETWEEN_STEPS = timedelta(minutes=10)  # for which a job that has begun a data set may hold no lock
+REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # left by a call that died
 OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|_part-[0-9]+\.parquet\.aside[0-9]*|checkpoint\.safetensors")
 
 
 @dataclass(frozen=True)
-class Found:
-    """A data set or a model that lies in an output folder.
+class Candidate:
+    """A data set or a model in an output folder.
 
     Args:
         model: the name of its model's folder.
-        written: when it was finished, in UTC, as its manifest has it; empty where it is not.
-        size: bytes.
+        written: when it was finished, in UTC, by its manifest; empty if it is not.
+        size: in bytes.
     """
 
     path: Location
@@ -56,188 +52,162 @@ class Found:
 
     def __str__(self) -> str:
         what = f"{self.rows:,} names" if self.rows else "unfinished" if not self.written else "a model"
-        return f"{self.path} ({what}, {size(self.size)}{', ' + self.written if self.written else ''})"
+        return f"{self.path} ({what}, {readable_size(self.size)}{', ' + self.written if self.written else ''})"
 
 
 @dataclass
 class Pruned:
-    """What a call came to.
+    """What is old.
 
     Args:
-        removed: or what would be.
-        busy: left alone, as a job is at work there.
-        foreign: left alone, as something else lies in them.
+        removable: can be removed, data sets first.
+        busy: left alone, because a job is working there.
+        foreign: left alone, because something else lies in them.
         failed: could not be removed, and why.
     """
 
-    removed: list[Found]
-    busy: list[Found]
-    foreign: list[Found]
-    failed: list[tuple[Found, str]]
+    removable: list[Candidate] = field(default_factory=list)
+    busy: list[Candidate] = field(default_factory=list)
+    foreign: list[Candidate] = field(default_factory=list)
+    failed: list[tuple[Candidate, str]] = field(default_factory=list)
 
-    def sort(self, found: Found) -> None:
-        """Puts what is old where it belongs."""
-        which = self.busy if is_at_work(found.path) else self.removed if _is_ours(found.path) else self.foreign
-        which.append(found)
+    def sort(self, old: Candidate) -> None:
+        """Puts an old folder into the list where it belongs."""
+        which = self.busy if is_busy(old.path) else self.removable if _is_ours(old.path) else self.foreign
+        which.append(old)
 
 
-def prune(
-    output: str | Path | RemotePath,
-    keep: int,
-    *,
-    remove: bool = False,
-    log: Callable[[str], None] = lambda line: None,
-) -> Pruned:
-    """Finds all data sets of an output folder but the newest, and removes them if told to.
+def find_old(output: str | Path | RemotePath, keep: int) -> Pruned:
+    """Finds all data sets of an output folder but the newest, and the models that go with them.
 
     Args:
         output: what a job was given as its `--output`.
-        keep: how many data sets stay, the latest finished ones. One that is not finished, and a model that no data set
-            is of, stay if they are newer than the oldest of those, or if there are fewer.
-        remove: False only says what would be.
-        log: called with a line for each that is removed.
+        keep: how many data sets stay, the latest finished ones. An unfinished one, and a model without a data set, stay
+            if they are newer than the oldest of those, or if there are fewer.
 
     Raises:
         SettingError: for a negative number.
-        ArtifactError: where the folder is not that of a job, or something in it is of a newer format.
+        ArtifactError: if the folder is not a job's, or something in it is of a newer format.
     """
     where = location(output)
     if keep < 0:
-        raise SettingError(f"{keep} data sets cannot be kept")
-    names, models = where / "names", where / "models"
-    if not (names.is_dir() or models.is_dir()):
+        raise SettingError(f"the number of data sets to keep cannot be negative: {keep}")
+    if not any((where / folder).is_dir() for folder in (layout.NAMES, layout.MODELS)):
         raise ArtifactError("holds no models and no names", str(output), "Name what a job was given as --output")
-    datasets = sorted(_datasets(names), key=lambda found: found.written, reverse=True)
-    finished = [found for found in datasets if found.written]
+    datasets = sorted(_datasets(where), key=lambda dataset: dataset.written, reverse=True)
+    finished = [dataset for dataset in datasets if dataset.written]
     # what was made before this time is old
     time = "9999" if keep == 0 else finished[keep - 1].written if len(finished) >= keep else ""
     begun = min(time, (datetime.now(UTC) - BETWEEN_STEPS).isoformat(timespec="seconds"))
-    pruned = Pruned([], [], [], [])
-    for found in datasets:
-        if found not in finished[:keep] and (found.written <= time if found.written else _changed(found.path) <= begun):
-            pruned.sort(found)
-    going = {found.path for found in pruned.removed}
-    for found in _models(models):
-        if found.written <= time and not _drawn_from(found, going):
-            pruned.sort(found)
-    if remove:
-        _remove_all(pruned, log)
-        for folder in (*_folders(names), names, models):
-            _finish(folder)
+    pruned = Pruned()
+    for dataset in datasets:
+        is_old = dataset.written <= time if dataset.written else _changed(dataset.path) <= begun
+        if dataset not in finished[:keep] and is_old:
+            pruned.sort(dataset)
+    going = {absolute(dataset.path) for dataset in pruned.removable}
+    for model in _models(where):
+        if model.written <= time and not _drawn_from(model, going):
+            pruned.sort(model)
     return pruned
 
 
-def _remove_all(pruned: Pruned, log: Callable[[str], None]) -> None:
-    planned, pruned.removed = pruned.removed, []
-    for found in planned:
+def remove(output: str | Path | RemotePath, pruned: Pruned) -> Iterator[Candidate]:
+    """Removes what `find_old` found removable, one by one, and yields each when it is gone.
+
+    What a job has changed in the meantime stays. What cannot be removed is added to `pruned.failed`.
+    """
+    for old in pruned.removable:
         try:
-            is_removed = _remove(found)
+            is_removed = _remove(old)
             if is_removed:
-                remove_report(found.path)
+                remove_report(old.path)
         except OSError as error:
-            pruned.failed.append((found, error.strerror or str(error)))
+            pruned.failed.append((old, error.strerror or str(error)))
             continue
         if is_removed:
-            pruned.removed.append(found)
-            log(f"removed {found}")
+            yield old
+    where = location(output)
+    models = _own(layout.folders_in(where / layout.NAMES))
+    for folder in (*models, where / layout.NAMES, where / layout.MODELS):
+        _finish(folder)
 
 
-def _drawn_from(model: Found, going: Collection[Location] = ()) -> bool:
-    """Whether anything lies where the names of a model belong, a link, say, but what is `going`."""
-    folder = model.path.parent.parent / "names" / f"model={model.model}"
+def _drawn_from(model: Candidate, going: Collection[Location] = ()) -> bool:
+    """Whether anything, even a link, lies where the data sets of a model belong, apart from those that are `going`."""
+    folder = layout.datasets_folder(layout.output_of(model.path), model.model)
     if isinstance(folder, RemotePath):
         return any(path not in going and path.name != LOCK for path, _ in folder.files_below())
     if not folder.is_dir():
         return False
-    return any(folder / name not in going and not REMOVED.fullmatch(name) for name in sizes(folder))
+    return any(folder / name not in going and not REMOVED.fullmatch(name) for name in entries(folder))
 
 
-def _datasets(names: Location) -> list[Found]:
-    models = [folder for folder in _folders(names) if folder.name.startswith("model=")]
-    folders = [folder for model in models for folder in _folders(model) if SEED.fullmatch(folder.name)]
-    return [_found(folder, _manifest(folder / MANIFEST, DatasetManifest)) for folder in folders]
+def _datasets(output: Location) -> list[Candidate]:
+    return [_candidate(folder, _left_of(folder, DatasetManifest)) for folder in _own(layout.datasets_in(output))]
 
 
-def _models(models: Location) -> list[Found]:
-    """The finished ones: what is not may be one that a job is about to go on with."""
-    found = [(folder, _manifest(folder / MODEL_MANIFEST, ModelManifest)) for folder in _folders(models)]
-    return [_found(folder, manifest) for folder, manifest in found if manifest]
+def _models(output: Location) -> list[Candidate]:
+    """The finished ones; a job may be about to resume an unfinished one."""
+    models = [(folder, _left_of(folder, ModelManifest)) for folder in _own(layout.models_in(output))]
+    return [_candidate(folder, manifest) for folder, manifest in models if manifest]
 
 
-def _found(folder: Location, manifest: Manifest | None) -> Found:
+def _own(folders: list[Location]) -> list[Location]:
+    """Without those that a link leads to, which may be somebody else's."""
+    return [folder for folder in folders if not (folder.is_symlink() or folder.parent.is_symlink())]
+
+
+def _candidate(folder: Location, manifest: Manifest | None) -> Candidate:
     rows = manifest.rows if isinstance(manifest, DatasetManifest) else 0
-    model = folder.parent.name.removeprefix("model=") if SEED.fullmatch(folder.name) else folder.name
-    return Found(folder, model, _written(manifest), sum(size or 0 for size in sizes(folder).values()), rows)
+    model = (layout.model_of(folder) or "") if layout.has_seed(folder) else folder.name
+    size = sum(size or 0 for size in entries(folder).values())
+    return Candidate(folder, model, manifest.written.time if manifest else "", size, rows)
 
 
-def _manifest(path: Location, kind: type[M]) -> M | None:
-    """What is left of it; None where there is none.
-
-    Raises:
-        ArtifactError: where it is of a newer format, which is not ours to judge.
-    """
-    with suppress(OSError, ValidationError):
-        return parse_manifest(path, kind)[0]
-    return None
-
-
-def _written(manifest: Manifest | None) -> str:
-    """When a folder was finished, such that later times are greater as text; empty where it was not."""
-    try:
-        at = datetime.fromisoformat(manifest.written.at) if manifest else None
-        return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""
-    except ValueError:
-        return ""
-
-
-def _folders(folder: Location) -> list[Location]:
-    """The folders in a folder; links are none, as what they lead to may be another's."""
-    try:
-        found = [folder / name for name, size in sorted(sizes(folder).items()) if size is None]
-    except OSError:
-        return []
-    return [path for path in found if not path.is_symlink()]
+def _left_of(folder: Location, kind: type[DatasetManifest | ModelManifest]) -> Manifest | None:
+    return open_manifest(folder, kind).manifest
 
 
 def _changed(folder: Location) -> str:
-    """When a folder on a disk was last added to; of a store nothing is known, and what is unfinished there is new."""
+    """When a folder on a disk was last added to. A store does not tell, so what is unfinished there counts as new."""
     if isinstance(folder, RemotePath):
         return "9999"
     return datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
 
 
 def _is_ours(folder: Location) -> bool:
-    """Whether nothing lies in a folder but what a job or a repair puts there."""
-    own = {MANIFEST, MODEL_MANIFEST, LOCK, *FILES}
+    """Whether a folder holds nothing but what a job or a repair puts there."""
+    own = {DatasetManifest.FILE, ModelManifest.FILE, LOCK, *FILES}
     return all(
-        # a store's lock is a folder, and nothing else of ours is
+        # in a store the lock is a folder, and nothing else of ours is
         (size is not None or (name == LOCK and isinstance(folder, RemotePath)))
-        and (name in own or number_of(name) is not None or JOURNAL.fullmatch(name) or OURS.fullmatch(name))
-        for name, size in sizes(folder).items()
+        and (name in own or part_number(name) is not None or JOURNAL.fullmatch(name) or OURS.fullmatch(name))
+        for name, size in entries(folder).items()
     )
 
 
-def _remove(found: Found) -> bool:
-    """Removes a folder, unless a job has added to it in the meantime, or has begun to draw from it."""
-    folder = found.path
+def _remove(old: Candidate) -> bool:
+    """Removes a folder, unless a job has added to it, or has begun to draw from it, in the meantime."""
+    folder, is_dataset = old.path, layout.has_seed(old.path)
     with alone_in(folder):
-        manifests = _manifest(folder / MANIFEST, DatasetManifest), _manifest(folder / MODEL_MANIFEST, ModelManifest)
-        is_model = not SEED.fullmatch(folder.name)
-        if _written(manifests[0] or manifests[1]) != found.written or (is_model and _drawn_from(found)):
+        manifest = _left_of(folder, DatasetManifest if is_dataset else ModelManifest)
+        written = manifest.written.time if manifest else ""
+        if written != old.written or (not is_dataset and _drawn_from(old)):
             return False
         if isinstance(folder, Path):
             folder.rename(folder.parent / f".removed-{uuid.uuid4().hex}")
         else:
-            for name in sorted(sizes(folder), key=lambda name: name not in {MANIFEST, MODEL_MANIFEST}):
+            manifests = {DatasetManifest.FILE, ModelManifest.FILE}
+            for name in sorted(entries(folder), key=lambda name: name not in manifests):
                 if name != LOCK:
                     (folder / name).unlink(missing_ok=True)
     return True
 
 
 def _finish(folder: Location) -> None:
-    """Deletes what was renamed, and a folder of a model of which no data set is left."""
+    """Deletes what was renamed, and the folder of a model's data sets if none is left."""
     if isinstance(folder, Path) and folder.is_dir():
-        for name in filter(REMOVED.fullmatch, sizes(folder)):
+        for name in filter(REMOVED.fullmatch, entries(folder)):
             shutil.rmtree(folder / name, ignore_errors=True)
         if folder.name.startswith("model="):
             with suppress(OSError):  # it is not empty

@@ -1,19 +1,22 @@
-"""Finds out whether the models and data sets in a folder are what they say, and mends those that are not."""
+"""Finds out whether the models and data sets in a folder are what they claim to be, and repairs those that are not."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from namegen.errors import ArtifactError, NamegenError, OutputError, printable, unreadable
-from namegen.storage.files import Location, absolute, location
-from namegen.storage.locks import is_at_work
+from namegen.outputs import layout
+from namegen.storage.files import Location, location
+from namegen.storage.locks import is_busy
 from namegen.storage.object_store import RemotePath
-from namegen.upkeep import dataset_check, model_check
+from namegen.upkeep.dataset_check import DatasetCheck, is_dataset
+from namegen.upkeep.model_check import ModelCheck, is_model
 
-# What finds out, and mends, one folder.
-Check = dataset_check.DatasetCheck | model_check.ModelCheck
+Check = DatasetCheck | ModelCheck  # checks, and repairs, one folder
+log = logging.getLogger(__name__)
 
 
 def verify(
@@ -22,76 +25,67 @@ def verify(
     deep: bool = False,
     repair: bool = False,
     model: str | Path | RemotePath | None = None,
-    log: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
-    """What is wrong with a data set, a model, or all of them below a folder: a line each, with what to do about it.
+    """What is wrong with a model, a data set, or all of them below a folder: a line for each fault, with its remedy.
 
-    Where there is none of them, a line says that.
+    If there is neither a model nor a data set, a line says that. What was checked, and what is being repaired, is
+    logged to the logger "namegen".
 
     Args:
-        deep: compares every row with what the model's automaton draws, not a sample of each part.
-        repair: makes again what is at fault; what is still wrong then is returned.
-        model: the model's folder of a data set that lies apart from it.
-        log: called with a line on each model or data set, and on each fault that is being mended.
+        deep: compare every row with what the model draws, not a sample of each part.
+        repair: make again what is wrong; what is still wrong after that is returned.
+        model: the folder of the model of a data set that lies apart from it.
     """
     try:
-        return look(folder, deep, repair, model, log)
+        return find_faults(folder, deep=deep, repair=repair, model=model)
     except NamegenError as error:
         return [str(error)]
 
 
-def look(
-    folder: str | Path | RemotePath,
-    deep: bool,  # noqa: FBT001
-    repair: bool,  # noqa: FBT001
-    model: str | Path | RemotePath | None,
-    log: Callable[[str], None],
+def find_faults(
+    folder: str | Path | RemotePath, *, deep: bool, repair: bool, model: str | Path | RemotePath | None
 ) -> list[str]:
     """As `verify`.
 
     Raises:
-        SettingError: for a URL of a kind that is not known.
-        ArtifactError: where there is no such folder, or neither a model nor a data set in it.
+        SettingError: for a URL of an unknown kind.
+        ArtifactError: if there is no such folder, or neither a model nor a data set in it.
     """
     where, of = location(folder), location(model) if model else None
     try:
         is_folder = where.is_dir()
-    except (OSError, ValueError) as error:  # a name that is too long, or has a null character in it
+    except (OSError, ValueError) as error:  # a name that is too long, or has a null character
         if isinstance(where, RemotePath) and isinstance(error, OSError):
             raise unreadable(error, folder) from error
         is_folder = False
     if not is_folder:
-        raise ArtifactError("there is no such folder", str(folder), "Name one that the job printed")
-    checks, faults = checks_below(where, deep, of)
+        raise ArtifactError("there is no such folder", str(folder), "Name one that a job has printed")
+    checks, faults = checks_below(where, deep=deep, model=of)
     if not checks and not faults:
-        raise ArtifactError("holds no model and no data set", str(folder), "Name a folder that the job printed")
-    return [str(fault) for check in checks for fault in _see_to(check, log, repair)] + list(map(str, faults))
+        raise ArtifactError("holds no model and no data set", str(folder), "Name a folder that a job has printed")
+    return [str(fault) for check in checks for fault in _check(check, repair=repair)] + list(map(str, faults))
 
 
-def checks_below(
-    folder: Location,
-    deep: bool,  # noqa: FBT001
-    model: Location | None,
-) -> tuple[list[Check], list[NamegenError]]:
-    """A check of each model and each data set in a folder and below it, the models first; and what is in neither."""
+def checks_below(folder: Location, *, deep: bool, model: Location | None) -> tuple[list[Check], list[NamegenError]]:
+    """A check for each model and data set in a folder and below it, models first; and the faults of what is neither."""
     models: list[Check] = []
     datasets: list[Check] = []
     faults: list[NamegenError] = []
     for path, folders, files in _walk(folder, faults):
-        if model_check.is_model(path, files):
-            models.append(model_check.ModelCheck(path))
-        elif dataset_check.is_dataset(path, files):
-            datasets.append(dataset_check.DatasetCheck(path, deep, model))
-            folders.clear()  # whatever is in it is looked at by the check
-        elif any(part == "names" or part.startswith("model=") for part in absolute(path).parts):
-            what = "is in no data set, and readers of the folders above take it for a part"
+        if is_model(path, files):
+            models.append(ModelCheck(path))
+        elif is_dataset(path, files):
+            datasets.append(DatasetCheck(path, deep=deep, model=model))
+            folders.clear()  # the check looks at everything in it
+        elif layout.is_below_names(path):
+            what = "belongs to no data set, but readers of the folders above take it for a part"
             strays = [path / file for file in sorted(files) if file.endswith(".parquet")]
             faults += [ArtifactError(what, str(stray), "Move it elsewhere, or remove it") for stray in strays]
     return models + datasets, faults
 
 
 def _walk(folder: Location, faults: list[NamegenError]) -> Iterator[tuple[Location, list[str], list[str]]]:
-    """Each folder from `folder` down, with the folders and files in it; one that is taken from the list is left out."""
+    """Each folder from `folder` down, with the folders and files in it. A folder taken from the list is skipped."""
     if isinstance(folder, RemotePath):
         yield from _walk_store(folder)
         return
@@ -112,36 +106,36 @@ def _walk(folder: Location, faults: list[NamegenError]) -> Iterator[tuple[Locati
 
 
 def _walk_store(folder: RemotePath) -> Iterator[tuple[Location, list[str], list[str]]]:
-    left_out: set[str] = set()
+    skipped: set[str] = set()
     for path, files in folder.files_below():
         above = [path.key[:end] for end, letter in enumerate(path.key) if letter == "/"]
-        if left_out.isdisjoint(above):
+        if skipped.isdisjoint(above):
             folders = ["whatever is in it"]
             yield path, folders, files
             if not folders:
-                left_out.add(path.key)
+                skipped.add(path.key)
 
 
-def _see_to(check: Check, log: Callable[[str], None], repair: bool) -> list[NamegenError]:  # noqa: FBT001
-    """The faults of one folder, or those that are left when it has been repaired."""
+def _check(check: Check, *, repair: bool) -> list[NamegenError]:
+    """The faults of one folder, or those that are left after its repair."""
     faults = _faults(check)
     if faults and repair:
         for fault in faults:
-            log(f"to mend: {fault}")
+            log.info("repairing: %s", fault)
         try:
-            check.repair(lambda line: log(printable(line)))
+            check.repair()
         except NamegenError as error:
             return [error]
         except OSError as error:
-            return [OutputError(f"could not be mended ({error.strerror})", str(error.filename or check.path))]
+            return [OutputError(f"could not be repaired ({error.strerror})", str(error.filename or check.path))]
         faults = _faults(check)
-    log(printable(f"{check.path}: {len(faults)} faults" if faults else f"{check.path}: {check.summary}"))
+    log.info("%s: %s", printable(str(check.path)), f"{len(faults)} faults" if faults else check.summary)
     return faults
 
 
 def _faults(check: Check) -> list[NamegenError]:
-    busy = ArtifactError("a job is at work in it", str(check.path), "Verify it when the job has ended")
-    if is_at_work(check.path):
+    busy = ArtifactError("a job is working in it", str(check.path), "Verify it again when the job has ended")
+    if is_busy(check.path):
         return [busy]
     try:
         faults = check.faults()
@@ -149,4 +143,4 @@ def _faults(check: Check) -> list[NamegenError]:
         faults = [error]
     except OSError as error:
         faults = [unreadable(error, check.path)]
-    return [busy] if faults and is_at_work(check.path) else faults  # one may have begun in the meantime
+    return [busy] if faults and is_busy(check.path) else faults  # a job may have begun in the meantime

@@ -1,0 +1,76 @@
+"""The file of an automaton, `automaton.safetensors`: vocabulary, versions, arrays, and their SHA-256.
+
+The checksum and the versions are checked on load, and nothing in the file is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from namegen.automaton.automaton import STREAM_VERSION, Automaton
+from namegen.errors import ArtifactError, unreadable
+from namegen.storage.files import Location, local_copy, location, write_atomically
+from namegen.storage.object_store import RemotePath
+from namegen.vocabulary import Vocabulary
+
+FILE = "automaton.safetensors"
+FORMAT_VERSION = 1
+_ARRAYS = ("weights", "successor")
+
+
+def save(automaton: Automaton, path: Location) -> None:
+    """Writes the file, whole or not at all."""
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "stream_version": STREAM_VERSION,
+        "order": automaton.order,
+        "vocabulary": automaton.vocabulary.symbols,
+        "sha256": automaton.sha256,
+    }
+    arrays: dict[str, NDArray[Any]] = {"weights": automaton.weights, "successor": automaton.successor}
+    # One entry, because safetensors writes several in an order that changes from run to run. And not `save_file`,
+    # whose files only their owner can read.
+    contents = to_bytes(arrays, {"namegen": json.dumps(metadata)})
+    write_atomically(path, lambda temporary: temporary.write_bytes(contents))
+
+
+def load(path: str | Path | RemotePath) -> Automaton:
+    """Loads an automaton from its file or from the folder that holds it; a URL leads to an object store.
+
+    Raises:
+        ArtifactError: if the file is missing, cut short, altered, or of a newer version.
+    """
+    path = location(path)
+    where, remedy = str(path), "If it belongs to a model, remove the model's folder and run the job again"
+    try:
+        if not path.is_file() and path.is_dir():
+            path = path / FILE
+            where = str(path)
+        if not path.is_file():
+            raise ArtifactError("there is no such file", where, "Name a model's folder, such as outputs/models/...")
+        with local_copy(path) as local, safe_open(local, framework="numpy") as file:
+            metadata = json.loads((file.metadata() or {})["namegen"])
+            _check_versions(metadata, where)
+            arrays = {name: file.get_tensor(name) for name in _ARRAYS}
+        automaton = Automaton(Vocabulary(metadata["vocabulary"]), metadata["order"], **arrays)
+        if not automaton.is_sound or automaton.sha256 != metadata["sha256"]:
+            raise ArtifactError("was altered: the checksum does not match", where, remedy)
+    except OSError as error:
+        raise unreadable(error, path) from error
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ArtifactError(f"is cut short or not an automaton ({reason})", where, remedy) from None
+    return automaton
+
+
+def _check_versions(metadata: dict[str, Any], where: str) -> None:
+    for name, ours in (("format_version", FORMAT_VERSION), ("stream_version", STREAM_VERSION)):
+        if metadata[name] > ours:
+            what = f"has {name} {metadata[name]}, but this version of namegen only reads up to {ours}"
+            raise ArtifactError(what, where, "Upgrade namegen")

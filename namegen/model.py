@@ -1,0 +1,302 @@
+"""What users hold: a model that samples, scores, explains and saves.
+
+`fit` makes one from a list of names, and `load` finds one that a job or `Model.save` has written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from namegen.automaton import artifact
+from namegen.automaton.automaton import Automaton
+from namegen.errors import ArtifactError, OutputError, SettingError, unreadable
+from namegen.outputs import layout
+from namegen.outputs.dataset import DatasetManifest
+from namegen.outputs.manifests import open_manifest
+from namegen.outputs.model_folder import Contents, ModelFolder, ModelManifest, model_name
+from namegen.storage.files import Location, absolute, entries, location
+from namegen.storage.object_store import RemotePath
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+REMEDY = "Name a model's folder, its automaton.safetensors, a data set's folder, or an output folder with one model"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A fitted model.
+
+    Args:
+        automaton: what is sampled and scored.
+        source: what else is known of it: its contents or its folder; None for an automaton alone.
+    """
+
+    automaton: Automaton
+    source: Contents | ModelFolder | None = None
+
+    def __repr__(self) -> str:
+        return f"Model({self.automaton!r})"
+
+    @property
+    def evaluation(self) -> pl.DataFrame:
+        """How well the model predicts names, beside those that it was compared with.
+
+        `model`, `source`, `split`, `subset`, `names`, `symbols`, `nll` (nats a symbol), `standard_error` and
+        `perplexity`; see `training.evaluate`.
+
+        Raises:
+            ArtifactError: if the model was loaded from an automaton alone, or its folder is damaged.
+        """
+        return self._contents.tables["evaluation"]
+
+    @overload
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0) -> pl.DataFrame: ...
+    @overload
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["list"]) -> list[str]: ...
+    @overload
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["arrow"]) -> pa.Table: ...
+    def sample(self, count: int = 10, seed: int = 42, first: int = 0, *, into: str = "polars") -> Any:
+        """Names `first` to `first + count - 1` of the stream of a seed.
+
+        Args:
+            into: "polars" for a DataFrame or "arrow" for a Table, both of `index` (int64), `name` (string) and
+                `log_prob` (float64, nats); "list" for the names alone.
+
+        Raises:
+            SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
+
+        Of the notebook's bigram table:
+
+        >>> model.sample(3, into="list")
+        ['sabe', 'sahndr', 'zush']
+        >>> model.sample(1, first=2)["name"].to_list()  # row 2 alone
+        ['zush']
+        """
+        from namegen.sampling.stream import sample  # slow to import; loading and scoring do without
+
+        table = sample(self.automaton, index(seed), index(first), index(count))
+        if into == "arrow":
+            return table
+        if into == "list":
+            return table["name"].to_pylist()
+        if into != "polars":
+            raise SettingError(f"into {into!r} is unknown", remedy="Choose polars, arrow or list")
+        import polars as pl
+
+        return pl.DataFrame(pl.from_arrow(table))
+
+    @overload
+    def score(self, names: str) -> float: ...  # type: ignore[overload-overlap] # a str is a sequence of str, too
+    @overload
+    def score(self, names: Sequence[str]) -> list[float]: ...
+    @overload
+    def score(self, names: pl.Series) -> pl.Series: ...
+    @overload
+    def score(self, names: pa.Array) -> pa.Array: ...
+    def score(self, names: Any) -> Any:
+        """The log-probability of each name in nats; for a sampled name, exactly its log_prob.
+
+        Names are taken as they are (a corpus is NFC-normalised). A name with a character outside the vocabulary, or
+        with more than 64 characters, gets -inf.
+
+        Args:
+            names: one name, or a list, a polars Series, or an Arrow Array or ChunkedArray of names.
+
+        Returns:
+            the same kind: a number, a list, a polars Series, or an Arrow Array. Nulls in the last two stay null.
+
+        Raises:
+            TypeError: for anything that is not text.
+
+        Of the notebook's bigram table:
+
+        >>> model.score(["emma", "Zoë"])
+        [-12.571..., -inf]
+        >>> model.score(pl.Series("name", ["emma", None])).is_null().to_list()
+        [False, True]
+        """
+        if isinstance(names, str):
+            return float(self.automaton.log_prob([names])[0])
+        if isinstance(names, Sequence):
+            if not all(isinstance(name, str) for name in names):
+                raise TypeError("a list of names holds only text; for nulls use polars or Arrow")
+            return self.automaton.log_prob(names).tolist()
+        return self._score_column(names)
+
+    def _score_column(self, names: Any) -> Any:  # noqa: ANN401 - as `score`
+        import pyarrow as pa
+
+        if type(names).__module__.startswith("polars.series"):  # then polars has been imported
+            import polars as pl
+
+            if names.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+                raise TypeError(f"names must be text, not {names.dtype}")
+            return pl.Series(names.name, self._score_column(names.to_arrow()), pl.Float64)
+        if not isinstance(names, pa.Array | pa.ChunkedArray):
+            kind = f"{type(names).__module__}.{type(names).__qualname__}"
+            raise TypeError(f"names must be text, or a list, a polars Series or an Arrow array of text, not {kind}")
+        if not is_text(names.type):
+            raise TypeError(f"names must be text, not {names.type}")
+        texts = names.cast(pa.string()).to_pylist()
+        scores = self.automaton.log_prob([text or "" for text in texts])
+        import numpy as np
+
+        return pa.array(scores, pa.float64(), mask=np.fromiter((text is None for text in texts), bool, len(texts)))
+
+    def explain(self, name: str, alternatives: int = 5) -> pl.DataFrame:
+        """Why a name has its log-probability: a row for each of its symbols, and one for its end.
+
+        A name that cannot be spelt ends with the first symbol of probability 0.
+
+        Args:
+            alternatives: how many of the likeliest other symbols to name at each step.
+
+        Returns:
+            a frame of `step` (from 1), `context` (up to n-1 symbols before; "." is the start), `known` (how much of the
+            context the state knows: what the model backed off to), `symbol` ("." is the end), `probability`,
+            `log_prob` (nats; their sum, in order, is the name's), and `alternatives`, a list of structs of `symbol`
+            and `probability`.
+
+        Raises:
+            SettingError: for a negative number of alternatives.
+
+        Of the notebook's bigram table:
+
+        >>> model.explain("em").select("known", "symbol", pl.col("probability").round(4)).rows()
+        [('.', 'e', 0.0478), ('e', 'm', 0.0377), ('m', '.', 0.0775)]
+        """
+        from namegen.automaton.explanation import explain
+
+        return explain(self.automaton, self._context_lengths, name, alternatives)
+
+    def save(self, folder: str | Path | RemotePath) -> None:
+        """Writes the model to a folder, from which `load` reads it; the folder is made if it is missing.
+
+        The folder is what a job makes under outputs/models: tables, the automaton, and a manifest. A model that was
+        loaded from an automaton alone becomes an automaton.safetensors.
+
+        Raises:
+            OutputError: if the folder holds anything else than this model.
+            OSError: if it cannot be written.
+        """
+        where = location(folder)
+        target = ModelFolder(where)
+        contents = self._contents if self.source else None
+        there = set(entries(where)) if where.is_dir() else set()
+        own = {artifact.FILE}
+        if contents:
+            manifest = open_manifest(where, ModelManifest).manifest if where.is_dir() else None
+            if manifest and manifest.model == model_name(contents.configuration):
+                own |= there
+        if where.is_file() or there - own:
+            what = "is a file" if where.is_file() else "holds something else, or another model"
+            raise OutputError(what, str(folder), "Name a new or an empty folder")
+        if contents:
+            target.save(contents)
+        else:
+            artifact.save(self.automaton, where / artifact.FILE)
+
+    @property
+    def _contents(self) -> Contents:
+        if self.source is None:
+            remedy = "Load the model's whole folder"
+            raise ArtifactError("is an automaton alone: nothing else is known of it", artifact.FILE, remedy)
+        return self.source.contents() if isinstance(self.source, ModelFolder) else self.source
+
+    @cached_property
+    def _context_lengths(self) -> NDArray[np.int64]:
+        from namegen.automaton.explanation import context_lengths
+
+        return context_lengths(self.automaton)
+
+
+def load(path: str | Path | RemotePath) -> Model:
+    """The model at a path or a URL.
+
+    Args:
+        path: a model's folder or its automaton.safetensors, a data set's folder, or an output folder with one model.
+
+    Raises:
+        ArtifactError: if there is none of these, if it is damaged, or if it could be several.
+    """
+    where = resolve_model(path)
+    is_whole = where.is_dir() and (where / ModelManifest.FILE).is_file()
+    return Model(artifact.load(where), ModelFolder(where) if is_whole else None)
+
+
+def resolve_model(path: str | Path | RemotePath) -> Location:
+    """The model's folder or automaton file that a path leads to: itself, a data set's, or the only one in a folder.
+
+    Raises:
+        ArtifactError: as for `load`.
+    """
+    where = existing(path)
+    if where.is_file() or (where / artifact.FILE).is_file():
+        return where
+    dataset = open_manifest(where, DatasetManifest).sound()
+    if dataset:
+        return model_of(where, dataset)
+    if layout.has_seed(where):
+        raise ArtifactError("is an unfinished data set", str(path), "Run its job again")
+    below = where / layout.MODELS if (where / layout.MODELS).is_dir() else where
+    models = [folder for folder in layout.folders_in(below) if (folder / artifact.FILE).is_file()]
+    if not models:
+        raise ArtifactError("holds no models", str(path), REMEDY)
+    if len(models) > 1:
+        names = ", ".join(model.name for model in models)
+        raise ArtifactError(f"holds {len(models)} models ({names})", str(path), "If there are several models, name one")
+    return models[0]
+
+
+def model_of(dataset: Location, manifest: DatasetManifest) -> Location:
+    """The folder of a data set's model, in the same output folder.
+
+    Raises:
+        ArtifactError: if it is not there, or is another model.
+    """
+    name = layout.model_of(dataset) or absolute(dataset).parent.name
+    folder = layout.model_folder(layout.output_of(dataset), name)
+    if not (folder / artifact.FILE).is_file():
+        what = f"was drawn from the model {name}, which is not in the same output folder"
+        raise ArtifactError(what, str(dataset), "Name the model's own folder")
+    model = open_manifest(folder, ModelManifest).sound()
+    if model and model.automaton_sha256 != manifest.stream.get("automaton_sha256"):
+        raise ArtifactError(f"was drawn from another model than {folder}", str(dataset), "Name the model's own folder")
+    return folder
+
+
+def existing(path: str | Path | RemotePath) -> Location:
+    """A path at which there is something.
+
+    Raises:
+        ArtifactError: if there is nothing.
+    """
+    where = location(path)
+    try:
+        if where.is_file() or where.is_dir():
+            return where
+    except OSError as error:
+        raise unreadable(error, where) from error
+    except ValueError as error:  # a null character
+        raise ArtifactError(f"cannot be read ({error})", str(path), REMEDY) from None
+    raise ArtifactError("there is no such file or folder", str(path), REMEDY)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow column holds text, in whatever layout, or nothing but nulls."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    of_text = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null
+    return any(is_kind(kind) for is_kind in of_text)
