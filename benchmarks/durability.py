@@ -23,7 +23,7 @@ from namegen import verify
 from namegen.outputs import writer as dataset_writer
 from namegen.outputs.journal import Journal
 from namegen.outputs.layout import dataset_folder
-from namegen.outputs.part import Source
+from namegen.outputs.rows import Source
 from namegen.outputs.writer import write_dataset
 
 

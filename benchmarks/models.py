@@ -2,7 +2,7 @@
 
     python benchmarks/models.py [--names FILE] [--models kneser-ney quick default best]
 
-Names are split as the job splits them; the NLL is that of the automaton, nats a character, end of name included.
+Names are split as the job splits them; the NLL is that of the automaton, nats per character, end of name included.
 Training is everything from the counts to the table: the network, the blend's weight, and the contexts that are added.
 The notebook's own loop, 100 steps on all names, is timed before each model and behind it, and training is given as a
 multiple of the median of all these times.

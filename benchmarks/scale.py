@@ -24,7 +24,7 @@ from namegen.corpus.corpus import read_corpus
 from namegen.outputs import dataset
 from namegen.outputs.layout import dataset_folder, model_folder
 from namegen.outputs.model_folder import ModelFolder, model_name
-from namegen.outputs.part import Source
+from namegen.outputs.rows import Source
 from namegen.outputs.writer import write_dataset
 from namegen.parameters import Parameters
 

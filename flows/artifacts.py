@@ -54,7 +54,7 @@ def publish(made: Made) -> None:
     create_table_artifact(
         tables["evaluation"].with_columns(finite).to_dicts(),
         key="evaluation",
-        description="NLL in nats a character, end of name included",
+        description="NLL in nats per character, end of name included",
     )
     where = made.names.resolve().as_posix() if isinstance(made.names, Path) else made.names
     lines = [
@@ -80,7 +80,7 @@ def write_pages(made: Made) -> None:
     try:
         reports = [write_report(folder) for folder in missing]
     except Exception as error:  # noqa: BLE001 - of any kind: the names are there, and are what was asked for
-        log.warning("No page was written (%r): namegen report writes it", error)
+        log.warning("No page was written (%r): run namegen report to write it", error)
         return
     for written in reports:
         log.info("Wrote %s", written.page)

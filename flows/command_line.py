@@ -1,4 +1,4 @@
-"""The command line of the job: what happens before its flow is imported, and what is printed when it has ended.
+"""The command line of the job: what happens before its flow is imported, and what is printed at its end.
 
 Arguments and inputs are checked first, in a fraction of a second and without Prefect, so that a mistake neither starts
 a server nor leaves a failed run behind. Then the temporary server is started, and the imports overlap its start.
@@ -40,7 +40,7 @@ HELP = """Learns from a list of names and makes new ones, with the probability o
 \b
 examples:
   python flows/generate.py --count 100000               a hundred thousand names, under outputs/
-  python flows/generate.py --count 1000000 --seed 7     a million of another stream
+  python flows/generate.py --count 1000000 --seed 7     a million names of another seed
   python flows/generate.py --names my.txt --holdout 0   from your own list, all of it
   namegen verify outputs                                is everything as it was made?
 
@@ -92,6 +92,7 @@ def _options() -> Iterator[click.Option]:
         default, choices = getattr(DEFAULT, name), getattr(kind.__origin__, "__args__", ())
         text = description(name) + ("" if default is None else f" (default: {default})")
         if kind.__origin__ is bool:
+            text = f"{description(name)} (default: --{'' if default else 'no-'}{name})"
             yield click.Option([f"--{name}/--no-{name}"], default=default, help=text)
         else:
             is_choice = choices and all(isinstance(choice, str) for choice in choices)
@@ -119,7 +120,7 @@ def parse(argv: list[str]) -> Parameters:
     try:
         parameters = COMMAND.main(argv, prog_name="generate.py", standalone_mode=False)
     except click.ClickException as error:
-        fail(describe(error)[1])
+        fail(describe(error, "generate.py")[1])
     if not isinstance(parameters, Parameters):  # the help was printed
         raise SystemExit(0)
     return parameters

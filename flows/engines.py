@@ -56,7 +56,7 @@ class Engine(NamedTuple):
         """What makes full parts on this engine's workers; None if this process makes them."""
         if self.name == "local":
             return None
-        return partial(_make_parts, self, str(absolute(plan.model.path)), sampling_device(plan.fitting.device))
+        return partial(_make_parts, self, str(absolute(plan.model.path)), sampling_device(plan.fit.device))
 
 
 def check_engine(engine: Engine) -> None:

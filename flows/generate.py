@@ -1,4 +1,4 @@
-"""The entrance of the job: the Prefect flow, and the command that runs it.
+"""The entry point of the job: the Prefect flow, and the command that runs it.
 
     python flows/generate.py --count 100000
 
@@ -43,10 +43,10 @@ log = logging.getLogger("namegen.generate")
 TASKS: dict[Any, Any] = {
     stage: task(name=name, cache_policy=NO_CACHE, **options)(stage)
     for stage, name, options in (
-        (pipeline.plan, "ingest", RETRIES),
+        (pipeline.plan, "plan", RETRIES),
         (pipeline.count, "count", {}),
         (pipeline.train, "train", RETRIES),
-        (pipeline.assess, "evaluate", {}),
+        (pipeline.evaluate, "evaluate", {}),
         (pipeline.save, "save", RETRIES),
         (pipeline.sample, "sample", RETRIES),
         (publish, "publish", RETRIES),

@@ -43,6 +43,10 @@ class ArtifactError(NamegenError):
     """A file that namegen wrote is missing, cut short, altered, or in a newer format."""
 
 
+class NewerFormatError(ArtifactError):
+    """A file was written by a newer version of namegen."""
+
+
 class DeviceError(NamegenError):
     """A device is out of memory. The input is fine, and the job may succeed on another device."""
 

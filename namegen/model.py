@@ -50,7 +50,7 @@ class Model:
     def evaluation(self) -> pl.DataFrame:
         """How well the model predicts names, beside those that it was compared with.
 
-        `model`, `source`, `split`, `subset`, `names`, `symbols`, `nll` (nats a symbol), `standard_error` and
+        `model`, `source`, `split`, `subset`, `names`, `symbols`, `nll` (nats per symbol), `standard_error` and
         `perplexity`; see `training.evaluate`.
 
         Raises:
@@ -252,7 +252,7 @@ def resolve_model(path: str | Path | RemotePath) -> Location:
     below = where / layout.MODELS if (where / layout.MODELS).is_dir() else where
     models = [folder for folder in layout.folders_in(below) if (folder / artifact.FILE).is_file()]
     if not models:
-        raise ArtifactError("holds no models", str(path), REMEDY)
+        raise ArtifactError("holds no model", str(path), REMEDY)
     if len(models) > 1:
         names = ", ".join(model.name for model in models)
         raise ArtifactError(f"holds {len(models)} models ({names})", str(path), "If there are several models, name one")

@@ -41,7 +41,7 @@ class Parameters(BaseModel):
     ] = "blend"
     preset: Annotated[
         Literal["quick", "default", "best"],
-        Field(description="how long mlp and blend train: seconds, the default, or minutes on a GPU or a CPU"),
+        Field(description="how long mlp and blend train; quick takes seconds, best takes minutes"),
     ] = "default"
     holdout: Annotated[
         float, Field(ge=0, lt=1, description="the share of the names to hold out, half for dev and half for test")

@@ -1,10 +1,16 @@
-"""The whole job, stage by stage, from a list of names to a data set of new ones.
+"""The whole job, from a list of names to a data set of new ones.
 
-    plan -> make = (learn = count -> train -> assess) -> save -> sample
+`plan` decides what to do, and makes neither a model nor names. `make` does it, stage by stage:
 
-`plan` decides everything and makes nothing. `learn` goes from names to a model, and `make` from a plan to a data set;
-what an earlier run has made is found and kept. The Prefect flow, `namegen.fit`, a repair and the tests all run these
-functions. The caller may say how a stage is run: the flow runs each as a task of Prefect.
+    learn: a model
+        count     names to n-gram counts
+        train     counts to tables of probabilities
+        evaluate  tables to automata, and how good they are
+    save          the model's folder
+    sample        the data set
+
+What an earlier run has made is found and kept. The Prefect flow, `namegen.fit` (at the end), a repair and the tests run
+the same functions. The caller may say how a stage is run: the flow runs each as a task of Prefect.
 """
 
 from __future__ import annotations
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
     from namegen.automaton.automaton import Automaton
     from namegen.corpus.ngrams import NgramCounts
     from namegen.model import Model
-    from namegen.outputs.part import Source
     from namegen.outputs.writer import Elsewhere, Written
     from namegen.training.checkpoint import Checkpoint
     from namegen.training.fit import Fitted
@@ -49,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Fitting:
+class FitPlan:
     """What a model is fitted to, and how.
 
     Args:
@@ -74,14 +79,15 @@ class Plan:
     """What a job is going to do.
 
     Args:
+        fit: how its model is made.
         model: the model's folder, which may be there or not.
         names: the data set's folder.
         workers: how many parts are made at once.
-        automaton: the model's, if it is there already.
-        is_complete: whether the data set has all names already.
+        automaton: the model's, if it was there when the plan was made.
+        is_complete: whether the data set had all names then.
     """
 
-    fitting: Fitting
+    fit: FitPlan
     model: ModelFolder
     names: Location
     count: int
@@ -93,7 +99,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Made:
-    """What a job has made: the model's folder, the data set's, and what writing it came to."""
+    """What a job has made: the model's folder, the data set's, and the result of writing it."""
 
     model: ModelFolder
     names: Location
@@ -112,6 +118,197 @@ def directly(stage: Callable[[*Ts], T], /, *arguments: *Ts) -> T:
     return stage(*arguments)
 
 
+def plan(parameters: Parameters) -> Plan:
+    """Reads the names, and checks everything that can be checked before anything is made.
+
+    Raises:
+        NamegenError: if the names cannot be read, are too few or too short for a setting, if a device is not there, if
+            the output folder cannot be written or has no room, or if what lies there is damaged or newer.
+    """
+    p = parameters
+    if p.seed is None:
+        raise SettingError("seed null needs a run of a Prefect deployment", remedy="Choose a seed")
+    corpus = read_corpus(p.names)
+    fit = plan_fit(corpus, p, {"names": str(Path(p.names).absolute()), "preset": p.preset})
+    sizes = f"{len(fit.split.train):,} train, {len(fit.split.dev):,} dev, {len(fit.split.test):,} test"
+    characters, blank = len(corpus.vocabulary) - 1, corpus.blank_lines
+    counted = f"{len(corpus.names):,} names ({sizes}), {characters} characters, {blank} blank lines skipped"
+    log.info("%s: %s", printable(p.names), counted)
+    output = location(p.output)
+    for folder in (layout.MODELS, layout.NAMES):
+        check_writable(output / folder)
+    name = model_name(fit.configuration)
+    model, names = ModelFolder(layout.model_folder(output, name)), layout.dataset_folder(output, name, p.seed)
+    manifest = open_manifest(names, DatasetManifest).sound()
+    check_room(names, p.count, corpus.names)
+    automaton = model.load()
+    if manifest and automaton:
+        manifest.check_stream(names, automaton.stream(p.seed))
+    is_complete = bool(manifest and manifest.rows >= p.count)
+    return Plan(fit, model, names, p.count, p.seed, p.workers or cores(), automaton, is_complete)
+
+
+def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) -> FitPlan:
+    """The part of a plan that decides what the model is.
+
+    Raises:
+        SettingError: if a setting does not suit the names, or the device is not there.
+        CorpusError: if there are too few names.
+    """
+    p = parameters
+    splits = split(corpus, p.holdout)
+    recipe = recipes.choose(corpus, p.model, p.preset, p.holdout, order=p.order, states=p.states)
+    if p.device != "auto":
+        resolve_device(p.device)
+    return FitPlan(corpus, splits, recipe, p.device, origin)
+
+
+def make(plan: Plan, *, run: Run = directly, progress: Progress = progress, elsewhere: Elsewhere | None = None) -> Made:
+    """Makes what a plan lacks: the model, then the names.
+
+    Args:
+        run: runs each stage.
+        progress: shows how far a stage is.
+        elsewhere: makes the full parts on other processes or hosts; None to make them in this process.
+
+    Raises:
+        NamegenError: if something is wrong that the user can fix.
+        OSError: if a disk or a store fails.
+    """
+    with alone_in(plan.model.path) as check_alone:
+        automaton = plan.model.load()  # again, now that no other job can be making it
+        if automaton:
+            log.info("%s is there already: nothing to count, train or evaluate", plan.model.path)
+            plan.model.checkpoint.remove()  # left by a job that died at its very end
+        else:
+            contents = learn(plan.fit, run=run, progress=progress, checkpoint=plan.model.checkpoint)
+            check_alone()
+            run(save, plan.model, contents)
+            automaton = contents.automaton
+        make_folder(plan.names)  # before the lock is released: a model with names is not pruned
+    written = run(sample, plan, automaton, progress, elsewhere)
+    _log_written(plan, written)
+    return Made(plan.model, plan.names, written)
+
+
+def learn(
+    plan: FitPlan, *, run: Run = directly, progress: Progress = progress, checkpoint: Checkpoint | None = None
+) -> Contents:
+    """Makes a model: everything that its folder holds.
+
+    Args:
+        run, progress: as for `make`.
+        checkpoint: where the training resumes from, and is saved.
+    """
+    counts = run(count, plan)
+    fitted, trained = run(train, plan, counts, progress, checkpoint)
+    automaton, figures = run(evaluate, plan, fitted)
+    tables = {**what_was_learnt(plan, counts, fitted), **figures}
+    return Contents(automaton, plan.configuration, tables, {**plan.origin, **trained})
+
+
+def count(plan: FitPlan) -> NgramCounts:
+    """Counts the n-grams of the training names."""
+    from namegen.corpus.ngrams import count_ngrams
+
+    counts = count_ngrams(plan.split.train, plan.corpus.vocabulary, plan.recipe.order)
+    log.info("%s contexts of up to %s symbols", f"{counts.states:,}", plan.recipe.order - 1)
+    return counts
+
+
+def train(
+    plan: FitPlan, counts: NgramCounts, progress: Progress, checkpoint: Checkpoint | None
+) -> tuple[Fitted, dict[str, Any]]:
+    """Fits the models; returns with them what the manifest says of the training."""
+    from namegen.training.fit import fit_models
+
+    device, started, passes = resolve_device(plan.device), time.perf_counter(), plan.recipe.network.all_passes
+    with progress(passes, "Training mlp, passes") as advance, memory_of(device):
+        fitted = fit_models(counts, plan.split.dev, plan.recipe, device, checkpoint=checkpoint, on_pass=advance)
+    seconds = round(time.perf_counter() - started, 3)
+    log.info("Trained on %s in %.2f s", device, seconds)
+    return fitted, {"trained_on": device, "training_seconds": seconds}
+
+
+def evaluate(plan: FitPlan, fitted: Fitted) -> tuple[Automaton, dict[str, pl.DataFrame]]:
+    """Makes an automaton of each table, and measures its NLL and how like the list the names are that it draws.
+
+    Returns:
+        the automaton of the recipe's model, as the others are not needed any more; "evaluation" and "quality".
+    """
+    import polars as pl
+
+    from namegen.training import evaluate, likeness
+    from namegen.training.quantise import quantise
+
+    evaluation, quality, automata = [], [], {}
+    for name, table in fitted.tables.items():
+        automaton = quantise(table.probabilities, table.contexts)
+        evaluation.append(evaluate.evaluate(name, table.probabilities, automaton, plan.split, table.exact))
+        if name != "uniform":
+            quality.append(likeness.measure(name, automaton, plan.corpus))
+        if name == plan.recipe.model:
+            automata[name] = automaton
+    return automata[plan.recipe.model], {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
+
+
+def what_was_learnt(plan: FitPlan, counts: NgramCounts, fitted: Fitted) -> dict[str, pl.DataFrame]:
+    """The tables of a model's folder beside its figures: names, n-grams, bigrams, and the course of the training."""
+    from namegen.automaton.automaton import TOTAL
+    from namegen.corpus.ngrams import bigram_frame
+    from namegen.training.quantise import round_to_weights
+
+    # rounded as in the automaton, which hides the last bits, where machines differ
+    learnt = round_to_weights(fitted.tables["neural-bigram"].probabilities) / TOTAL
+    return {
+        "names": names_frame(plan.corpus, plan.recipe.holdout),
+        "ngrams": counts.to_frame(),
+        "bigrams": bigram_frame(plan.corpus.names, counts, fitted.tables["bigram"].probabilities, learnt),
+        "training": fitted.training,
+    }
+
+
+def save(folder: ModelFolder, contents: Contents) -> None:
+    """Writes the model's folder."""
+    folder.save(contents)
+    log.info("Wrote %s", folder.path)
+
+
+def sample(plan: Plan, automaton: Automaton, progress: Progress, elsewhere: Elsewhere | None) -> Written:
+    """Samples the names that the data set lacks, and writes them."""
+    from namegen.outputs.rows import Source
+    from namegen.outputs.writer import write_dataset
+    from namegen.sampling.stream import arrow_strings
+
+    listed, device = arrow_strings(plan.fit.corpus.names), sampling_device(plan.fit.device)
+    source = Source(plan.model.path, plan.fit.configuration, automaton, listed, plan.seed, device)
+    with progress(plan.count, "Sampling names") as advance, alone_in(plan.names) as check_alone:
+        return write_dataset(
+            plan.names,
+            plan.count,
+            source.stream,
+            source.rows,
+            source.configuration,
+            workers=plan.workers,
+            on_part=advance,
+            check_alone=check_alone,
+            elsewhere=elsewhere,
+        )
+
+
+def _log_written(plan: Plan, written: Written) -> None:
+    for name in written.replaced:
+        log.warning("%s did not match the manifest, and was made again", plan.names / name)
+    for name in written.removed:
+        log.warning("%s did not belong to the data set, and was removed", plan.names / name)
+    if written.made:
+        log.info("Wrote %s of %s parts in %s", written.made, written.made + written.kept, plan.names)
+    else:
+        log.info("Nothing to do: %s already holds %s names", plan.names, f"{written.rows:,}")
+    if written.rows > plan.count:
+        log.info("It keeps them all; the %s that were asked for come first", f"{plan.count:,}")
+
+
 def fit(
     names: str | Path | Iterable[str],
     *,
@@ -128,12 +325,7 @@ def fit(
 
     Args:
         names: a list or a polars Series of names, or the path of a file with one name per line.
-        model: "bigram", "neural-bigram", "kneser-ney", "mlp" or "blend".
-        preset: "quick", "default" or "best".
-        holdout: the share of the names to hold out, half for dev and half for test.
-        order: n of the longest n-grams; None for the preset's.
-        states: how many unseen contexts a network's model gets as states; None for the preset's.
-        device: "auto", "cpu", "cuda" or "mps".
+        model, preset, holdout, order, states, device: as for the job; see `parameters`.
 
     Raises:
         SettingError: for a setting that is out of bounds or does not suit the names.
@@ -156,215 +348,6 @@ def fit(
     return Model(contents.automaton, contents)
 
 
-def plan(parameters: Parameters) -> Plan:
-    """Reads the names, and checks everything that can be checked before anything is made.
-
-    Raises:
-        NamegenError: if the names cannot be read, are too few or too short for a setting, if a device is not there, if
-            the output folder cannot be written or has no room, or if what lies there is damaged or newer.
-    """
-    p = parameters
-    if p.seed is None:
-        raise SettingError("seed null needs a run of a Prefect deployment", remedy="Choose a seed")
-    corpus = read_corpus(p.names)
-    fitting = plan_fit(corpus, p, {"names": str(Path(p.names).absolute()), "preset": p.preset})
-    sizes = f"{len(fitting.split.train):,} train, {len(fitting.split.dev):,} dev, {len(fitting.split.test):,} test"
-    characters, blank = len(corpus.vocabulary) - 1, corpus.blank_lines
-    counted = f"{len(corpus.names):,} names ({sizes}), {characters} characters, {blank} blank lines skipped"
-    log.info("%s: %s", printable(p.names), counted)
-    planned = plan_output(fitting, location(p.output), p.count, p.seed, workers=p.workers or cores())
-    check_room(planned.names, p.count, corpus.names)
-    return planned
-
-
-def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) -> Fitting:
-    """The part of a plan that decides what the model is.
-
-    Raises:
-        SettingError: if a setting does not suit the names, or the device is not there.
-        CorpusError: if there are too few names.
-    """
-    p = parameters
-    parts = split(corpus, p.holdout)
-    recipe = recipes.choose(corpus, p.model, p.preset, p.holdout, order=p.order, states=p.states)
-    if p.device != "auto":
-        resolve_device(p.device)
-    return Fitting(corpus, parts, recipe, p.device, origin)
-
-
-def plan_output(fitting: Fitting, output: Location, count: int, seed: int, *, workers: int = 1) -> Plan:
-    """The part of a plan that decides where things go, with what is there already.
-
-    Raises:
-        OutputError: if the output folder cannot be written.
-        ArtifactError: if what lies there is damaged, newer, or something else.
-    """
-    for folder in (layout.MODELS, layout.NAMES):
-        check_writable(output / folder)
-    name = model_name(fitting.configuration)
-    model, names = ModelFolder(layout.model_folder(output, name)), layout.dataset_folder(output, name, seed)
-    manifest = open_manifest(names, DatasetManifest).sound()
-    automaton = model.load()
-    if manifest and automaton:
-        manifest.check_stream(names, automaton.stream(seed))
-    is_complete = bool(manifest and manifest.rows >= count)
-    return Plan(fitting, model, names, count, seed, workers, automaton, is_complete)
-
-
-def make(plan: Plan, *, run: Run = directly, progress: Progress = progress, elsewhere: Elsewhere | None = None) -> Made:
-    """Makes what a plan lacks: the model, then the names.
-
-    Args:
-        run: runs each stage.
-        progress: shows how far a stage is.
-        elsewhere: makes the full parts on other processes or hosts; None to make them in this process.
-
-    Raises:
-        NamegenError: if something is wrong that a person can mend.
-        OSError: if a disk or a store fails.
-    """
-    with alone_in(plan.model.path) as still_alone:
-        automaton = plan.model.load()
-        if automaton:
-            log.info("%s is there already: nothing to count, train or evaluate", plan.model.path)
-            plan.model.checkpoint.remove()  # left by a job that died at its very end
-        else:
-            contents = learn(plan.fitting, run=run, progress=progress, checkpoint=plan.model.checkpoint)
-            still_alone()
-            run(save, plan.model, contents)
-            automaton = contents.automaton
-        make_folder(plan.names)  # before the lock is released: a model with names is not pruned
-    written = run(sample, plan, automaton, progress, elsewhere)
-    _log_written(plan, written)
-    return Made(plan.model, plan.names, written)
-
-
-def learn(
-    fitting: Fitting, *, run: Run = directly, progress: Progress = progress, checkpoint: Checkpoint | None = None
-) -> Contents:
-    """Makes a model: everything that its folder holds.
-
-    Args:
-        run, progress: as for `make`.
-        checkpoint: where the training resumes from, and is saved.
-    """
-    counts = run(count, fitting)
-    fitted, trained = run(train, fitting, counts, progress, checkpoint)
-    automaton, figures = run(assess, fitting, fitted)
-    tables = {**described(fitting, counts, fitted), **figures}
-    return Contents(automaton, fitting.configuration, tables, {**fitting.origin, **trained})
-
-
-def count(fitting: Fitting) -> NgramCounts:
-    """Counts the n-grams of the training names."""
-    from namegen.corpus.ngrams import count_ngrams
-
-    counts = count_ngrams(fitting.split.train, fitting.corpus.vocabulary, fitting.recipe.order)
-    log.info("%s contexts of up to %s symbols", f"{counts.states:,}", fitting.recipe.order - 1)
-    return counts
-
-
-def train(
-    fitting: Fitting, counts: NgramCounts, progress: Progress, checkpoint: Checkpoint | None
-) -> tuple[Fitted, dict[str, Any]]:
-    """Fits the models; returns with them what the manifest says of the training."""
-    from namegen.training.fit import fit_models
-
-    device, started, passes = resolve_device(fitting.device), time.perf_counter(), fitting.recipe.network.all_passes
-    with progress(passes, "Training mlp, passes") as advance, memory_of(device):
-        dev, recipe = fitting.split.dev, fitting.recipe
-        fitted = fit_models(counts, dev, recipe, device, checkpoint=checkpoint, on_pass=advance)
-    seconds = round(time.perf_counter() - started, 3)
-    log.info("Trained on %s in %.2f s", device, seconds)
-    return fitted, {"trained_on": device, "training_seconds": seconds}
-
-
-def assess(fitting: Fitting, fitted: Fitted) -> tuple[Automaton, dict[str, pl.DataFrame]]:
-    """Makes an automaton of each table, and measures its NLL, and how like the list the names are that it draws.
-
-    Returns:
-        the automaton of the recipe's model, as the others are not needed any more; "evaluation" and "quality".
-    """
-    import polars as pl
-
-    from namegen.training.evaluate import evaluate
-    from namegen.training.likeness import measure
-    from namegen.training.quantise import quantise
-
-    evaluation, quality = [], []
-    for name, table in fitted.tables.items():
-        automaton = quantise(table.probabilities, table.contexts)
-        evaluation.append(evaluate(name, table.probabilities, automaton, fitting.split, table.exact))
-        if name != "uniform":
-            quality.append(measure(name, automaton, fitting.corpus))
-        if name == fitting.recipe.model:
-            chosen = automaton
-    return chosen, {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
-
-
-def described(fitting: Fitting, counts: NgramCounts, fitted: Fitted) -> dict[str, pl.DataFrame]:
-    """The tables that say what was learnt: names, n-grams, bigrams, and the course of the training."""
-    from namegen.automaton.automaton import TOTAL
-    from namegen.corpus.ngrams import bigram_frame
-    from namegen.training.quantise import round_to_weights
-
-    # rounded as in the automaton, which hides the last bits, where machines differ
-    learnt = round_to_weights(fitted.tables["neural-bigram"].probabilities) / TOTAL
-    return {
-        "names": names_frame(fitting.corpus, fitting.recipe.holdout),
-        "ngrams": counts.to_frame(),
-        "bigrams": bigram_frame(fitting.corpus.names, counts, fitted.tables["bigram"].probabilities, learnt),
-        "training": fitted.training,
-    }
-
-
-def save(folder: ModelFolder, contents: Contents) -> None:
-    """Writes the model's folder."""
-    folder.save(contents)
-    log.info("Wrote %s", folder.path)
-
-
-def sample(plan: Plan, automaton: Automaton, progress: Progress, elsewhere: Elsewhere | None) -> Written:
-    """Samples the names that the data set lacks, and writes them."""
-    from namegen.outputs.writer import write_dataset
-
-    source = source_of(plan, automaton)
-    with progress(plan.count, "Sampling names") as advance, alone_in(plan.names) as still_alone:
-        return write_dataset(
-            plan.names,
-            plan.count,
-            source.stream,
-            source.rows,
-            source.configuration,
-            workers=plan.workers,
-            on_part=advance,
-            still_alone=still_alone,
-            elsewhere=elsewhere,
-        )
-
-
-def source_of(plan: Plan, automaton: Automaton) -> Source:
-    """Where the rows of a plan's data set come from."""
-    from namegen.outputs.part import Source
-    from namegen.sampling.stream import arrow_strings
-
-    known, device = arrow_strings(plan.fitting.corpus.names), sampling_device(plan.fitting.device)
-    return Source(plan.model.path, plan.fitting.configuration, automaton, known, plan.seed, device)
-
-
-def _log_written(plan: Plan, written: Written) -> None:
-    for name in written.replaced:
-        log.warning("%s did not match the manifest, and was made again", plan.names / name)
-    for name in written.removed:
-        log.warning("%s did not belong to the data set, and was removed", plan.names / name)
-    if written.made:
-        log.info("Wrote %s of %s parts in %s", written.made, written.made + written.kept, plan.names)
-    else:
-        log.info("Nothing to do: %s already holds %s names", plan.names, f"{written.rows:,}")
-    if written.rows > plan.count:
-        log.info("It keeps them all; the %s that were asked for come first", f"{plan.count:,}")
-
-
 def refit(
     folder: ModelFolder, corpus: Corpus, configuration: dict[str, Any], sha256: str | None, origin: dict[str, Any]
 ) -> None:
@@ -381,12 +364,12 @@ def refit(
     try:
         recipe = recipes.of_configuration(configuration)
         device = resolve_device(origin.get("trained_on", "auto"))
-        fitting = Fitting(corpus, split(corpus, recipe.holdout), recipe, device, origin)
+        plan = FitPlan(corpus, split(corpus, recipe.holdout), recipe, device, origin)
     except NamegenError as error:
         raise ArtifactError(f"cannot be made again ({error.what})", str(folder.path), remedy) from error
-    contents = learn(fitting)
+    contents = learn(plan)
     if sha256 not in {None, contents.automaton.sha256}:
         what = "was fitted on another machine or by another version: fitted here, it is another model"
         raise ArtifactError(what, str(folder.path), remedy)
-    # what it cost the first time stays, so that a repair changes nothing
+    # with the time that the training took at first, so that a repair changes nothing
     folder.save(Contents(contents.automaton, configuration, contents.tables, origin))

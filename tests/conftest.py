@@ -176,7 +176,7 @@ def model(automaton: Automaton) -> Model:
 
 
 def table_nll(names: Sequence[str], probabilities: NDArray[np.float64], contexts: Contexts) -> float:
-    """The NLL of names by a model's table, nats a symbol."""
+    """The NLL of names by a model's table, nats per symbol."""
     return nll(names, walk(names, contexts.vocabulary, contexts.successor, ln(probabilities)))[1]
 
 

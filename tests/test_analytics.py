@@ -20,7 +20,7 @@ from namegen.corpus.ngrams import bigram_frame, count_ngrams
 from namegen.models import bigram, kneser_ney
 from namegen.outputs.layout import dataset_folder, model_folder, part_name
 from namegen.outputs.model_folder import model_name
-from namegen.outputs.part import Source
+from namegen.outputs.rows import Source
 from namegen.outputs.writer import write_dataset
 from namegen.sampling.stream import arrow_strings
 from namegen.storage.files import make_folder, write_frame

@@ -109,7 +109,7 @@ def test_on_a_real_server(environment: dict[str, str], server: str, output: Path
     assert flow_run["parameters"]["count"] == 6000
     of_run = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
     tasks = tasks_of(server, flow_run["id"], 3)
-    assert {task["name"].rpartition("-")[0] for task in tasks} == {"ingest", "sample", "publish"}
+    assert {task["name"].rpartition("-")[0] for task in tasks} == {"plan", "sample", "publish"}
     artifacts = call(f"{server}/artifacts/filter", of_run)
     assert {artifact["key"] for artifact in artifacts} == {"evaluation", "data-set"}
     logs = call(f"{server}/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}, "limit": 200})

@@ -171,7 +171,7 @@ def test_the_model_of_a_data_set(output: Path, tmp_path: Path, capsysbinary: pyt
         (["sample", "none"], "there is no such file or folder"),
         (["sample", "a\0b"], "there is no such file"),
         (["sample", "README.md"], "is cut short or not an automaton"),
-        (["sample", "flows"], "holds no models"),
+        (["sample", "flows"], "holds no model"),
         (["inspect", "README.md"], "not an automaton"),
         (["report", "README.md"], "is a file"),
         (["explain", "s4://bucket/model", "emma"], "s4:// is not supported"),

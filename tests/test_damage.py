@@ -130,8 +130,8 @@ def test_only_what_is_wrong_is_made_again(output: Path, caplog: pytest.LogCaptur
     )
     caplog.set_level(logging.INFO, "namegen")
     assert verify(output, repair=True) == []
-    assert f"repairing: {problem}" in caplog.messages
-    assert f"{folder}: kept 4 parts, and made 1" in caplog.messages
+    assert f"repairing {part}: was altered: its checksum does not match" in caplog.messages
+    assert f"{folder}: 1 of 5 parts were made again" in caplog.messages
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
@@ -151,7 +151,7 @@ def test_a_foreign_part_that_the_manifest_vouches_for(output: Path) -> None:
 
 def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the rows that are compared otherwise, only `deep` sees it."""
-    monkeypatch.setattr("namegen.outputs.part.SAMPLE", 10)
+    monkeypatch.setattr("namegen.outputs.rows.SAMPLE", 10)
     before = tree(output)
     folder, part = names_of(output), "part-000001.parquet"
     table = pq.read_table(folder / part)
@@ -373,7 +373,7 @@ def test_names_that_unpack_to_very_many(output: Path, monkeypatch: pytest.Monkey
 def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path) -> None:
     """It says so, and is right when the model is named; a model that is not its own is refused."""
     alone = Path(shutil.copytree(names_of(output), tmp_path / "alone"))
-    assert verify(alone) == [f"{alone}: lies apart from its model. Name the model with --model."]
+    assert verify(alone) == [f"{alone}: is not in one output folder with its model. Name the model with --model."]
     assert verify(alone, model=on_disk(place(output).path), deep=True) == []
     (alone / "part-000004.parquet").unlink()
     assert len(verify(alone, model=on_disk(place(output).path))) == 1
@@ -389,7 +389,7 @@ def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path)
         assert "was not drawn from" in verify(folders, model=folder, repair=True)[0]
     assert contents(alone) == before
     shutil.rmtree(on_disk(place(output).path))
-    assert any("which is not in" in problem for problem in verify(names_of(output), repair=True))
+    assert any("its model, which is missing" in problem for problem in verify(names_of(output), repair=True))
     assert contents(names_of(output)) == before
 
 

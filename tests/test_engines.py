@@ -37,8 +37,8 @@ from namegen.outputs import dataset
 from namegen.outputs.journal import Part
 from namegen.outputs.layout import part_name
 from namegen.outputs.manifests import versions
-from namegen.outputs.part import Source
 from namegen.outputs.ranges import Job, check_worker, make_range, parts_in_range, ranges
+from namegen.outputs.rows import Source
 from namegen.outputs.writer import write_dataset
 from namegen.pipeline import Made
 from namegen.storage.files import entries, location, make_folder

@@ -75,7 +75,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "explain  Why a name has its probability." in said.err
+    assert "explain  Explain the probability of a name." in said.err
 
 
 def test_paths_that_no_terminal_can_show() -> None:

@@ -34,8 +34,8 @@ from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.layout import dataset_folder, part_name
 from namegen.outputs.manifests import open_manifest, write_manifest
-from namegen.outputs.part import Source
 from namegen.outputs.room import check_writable
+from namegen.outputs.rows import Source
 from namegen.outputs.writer import Survey, seal, write_dataset
 from namegen.storage import leases as lease
 from namegen.storage import object_store as remote
@@ -231,10 +231,10 @@ def test_one_at_a_time(prefix: RemotePath, caplog: pytest.LogCaptureFixture) -> 
     counter.write_bytes(b"0")
 
     def add() -> None:
-        with alone_in(prefix) as still_alone:
+        with alone_in(prefix) as check_alone:
             before = int(counter.read_bytes())
             time.sleep(0.02)
-            still_alone()
+            check_alone()
             counter.write_bytes(str(before + 1).encode())
 
     with ThreadPoolExecutor(4) as pool:
@@ -261,12 +261,12 @@ def test_a_lock_of_the_dead(prefix: RemotePath, monkeypatch: pytest.MonkeyPatch)
 def test_a_job_that_lost_its_lock_stops(prefix: RemotePath, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose network was gone for a while finds another at work, and writes nothing more."""
     monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "1")
-    with alone_in(prefix) as still_alone:
-        still_alone()
+    with alone_in(prefix) as check_alone:
+        check_alone()
         monkeypatch.setattr(RemotePath, "write_bytes", fails)
         time.sleep(0.8)
         with pytest.raises(OutputError, match="another job may be working in it by now"):
-            still_alone()
+            check_alone()
     assert faults.requests
 
 

@@ -14,7 +14,7 @@ from namegen.models.mlp import Settings
 from namegen.outputs import layout
 from namegen.outputs.model_folder import ModelFolder, model_name
 from namegen.outputs.writer import Written
-from namegen.pipeline import Fitting, Plan
+from namegen.pipeline import FitPlan, Plan
 from namegen.storage.files import Location
 from namegen.training.recipe import Recipe
 
@@ -38,10 +38,10 @@ def plan(output: Location, model: str = "kneser-ney", count: int = 900, seed: in
         names = output.parent / "names.txt"
         names.write_text("\n".join(corpus().names))
         origin["names"] = str(names)
-    fitting = Fitting(corpus(), split(corpus(), 0.2), RECIPES[model], "cpu", origin)
-    name = model_name(fitting.configuration)
+    fit = FitPlan(corpus(), split(corpus(), 0.2), RECIPES[model], "cpu", origin)
+    name = model_name(fit.configuration)
     folder = ModelFolder(layout.model_folder(output, name))
-    return Plan(fitting, folder, layout.dataset_folder(output, name, seed), count, seed, workers=2)
+    return Plan(fit, folder, layout.dataset_folder(output, name, seed), count, seed, workers=2)
 
 
 def place(output: Location, model: str = "kneser-ney") -> ModelFolder:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from namegen.automaton.automaton import STREAM_VERSION, Automaton
-from namegen.errors import ArtifactError, unreadable
+from namegen.errors import ArtifactError, NewerFormatError, unreadable
 from namegen.storage.files import Location, local_copy, location, write_atomically
 from namegen.storage.object_store import RemotePath
 from namegen.vocabulary import Vocabulary
@@ -53,7 +53,7 @@ def load(path: str | Path | RemotePath) -> Automaton:
             path = path / FILE
             where = str(path)
         if not path.is_file():
-            raise ArtifactError("there is no such file", where, "Name a model's folder, such as outputs/models/...")
+            raise ArtifactError("there is no such file", where, remedy)
         with local_copy(path) as local, safe_open(local, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {})["namegen"])
             _check_versions(metadata, where)
@@ -73,4 +73,4 @@ def _check_versions(metadata: dict[str, Any], where: str) -> None:
     for name, ours in (("format_version", FORMAT_VERSION), ("stream_version", STREAM_VERSION)):
         if metadata[name] > ours:
             what = f"has {name} {metadata[name]}, but this version of namegen only reads up to {ours}"
-            raise ArtifactError(what, where, "Upgrade namegen")
+            raise NewerFormatError(what, where, "Upgrade namegen")

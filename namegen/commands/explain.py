@@ -13,7 +13,7 @@ from namegen.vocabulary import MAX_LENGTH
 
 
 @click.command(
-    short_help="Why a name has its probability.",
+    short_help="Explain the probability of a name.",
     help=f"""Follows a NAME through a model, symbol by symbol.
 
 {MODEL_TEXT}

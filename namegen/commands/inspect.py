@@ -13,15 +13,15 @@ from namegen.commands.output import plain, show_table
 from namegen.report.inspection import inspect
 
 
-@click.command(short_help="What a model or a data set is.")
+@click.command(short_help="Show what a model or a data set is.")
 @click.argument("path", type=PLACE)
 @QUIET
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(path: str, as_json: bool) -> None:  # noqa: FBT001
     """Shows what a model, an automaton.safetensors or a data set is, and where it came from. PATH can be a URL.
 
-    For a model it shows the vocabulary, the order, the states and the figures (NLL in nats a character); for both, the
-    settings and versions that made them. Only what is read is checked; namegen verify checks the rest.
+    For a model it shows the vocabulary, the order, the states and the figures (NLL in nats per character); for both,
+    the settings and versions that made them. Only what is read is checked; namegen verify checks the rest.
     """
     shown = inspect(path)
     if as_json:

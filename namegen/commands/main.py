@@ -104,10 +104,10 @@ class _Plain(logging.Formatter):
         return printable(super().format(record))
 
 
-def describe(error: BaseException) -> tuple[int, str]:
+def describe(error: BaseException, program: str = "namegen") -> tuple[int, str]:
     """The exit code of an error, and its line."""
     if isinstance(error, click.ClickException):
-        of = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "namegen"
+        of = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else program
         return 2, f"{error.format_message().rstrip('.')} (see {of} --help)"
     if isinstance(error, NamegenError):
         return 2, str(error)

@@ -15,18 +15,18 @@ log = logging.getLogger(__name__)
 
 @click.command(short_help="Remove old data sets and models.")
 @click.argument("folder", type=PLACE)
-@click.option("--keep", type=int, required=True, metavar="N", help="How many data sets to keep, the newest.")
+@click.option("--keep", type=int, required=True, metavar="N", help="How many of the newest data sets to keep.")
 @click.option("--yes", is_flag=True, help="Remove the others, not only list them.")
 @QUIET
 def command(folder: str, keep: int, yes: bool) -> int:  # noqa: FBT001
-    r"""Lists the data sets in an output FOLDER (or URL) that are older than the newest N, and models without data sets.
+    """Lists the data sets in an output FOLDER (or URL) that are older than the newest N, and models without data sets.
 
     With --yes they are removed, for good. A folder in which a job is working, or which holds anything else, is left
     alone, and named on stderr.
 
     \b
     exit status: 0 done; 1 a folder could not be removed; 2 bad usage
-    """
+    """  # noqa: D301 - click needs a backspace there
     from namegen.outputs.room import readable_size
     from namegen.upkeep.prune import find_old, remove
 

@@ -7,7 +7,7 @@ import click
 from namegen.commands.options import PLACE, QUIET
 
 
-@click.command(short_help="A page with pictures of a model or a data set.")
+@click.command(short_help="Write a page with pictures of a model or a data set.")
 @click.argument("path", type=PLACE)
 @QUIET
 @click.option(

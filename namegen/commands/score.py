@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @click.command(
-    short_help="The log-probability of names.",
+    short_help="Print the log-probability of names.",
     help=f"""Prints the log-probability of names, in nats: -inf for a name that the model cannot spell.
 
 {MODEL_TEXT}

@@ -122,7 +122,7 @@ def split_rows(names: int, holdout: float) -> tuple[list[int], list[int], list[i
     splits = rows[:first], rows[first:second], rows[second:]
     if not all(splits):
         raise CorpusError(
-            f"{names} names are too few to hold out {holdout:g} of them for dev and test",
+            f"{names} names are too few to hold out {100 * holdout:g} % of them for dev and test",
             remedy="Add names, or train on all of them with --holdout 0",
         )
     return splits

@@ -52,7 +52,7 @@ def fit(
 
     Args:
         device: an available torch device: "cpu", "cuda" or "mps".
-        on_step: called for each step with its number, from 1, and two values of before its update: the loss (nats per
+        on_step: called for each step with its number, from 1, and two values from before its update: the loss (nats per
             pair, with the penalty) and the NLL of `dev`.
         dev: the bigram counts of the held-out names, if there are any.
     """

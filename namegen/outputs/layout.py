@@ -22,7 +22,7 @@ L = TypeVar("L", Path, RemotePath, Location)
 
 MODELS, NAMES, REPORTS = "models", "names", "reports"
 MODEL_MANIFEST, DATASET_MANIFEST, PAGE = "manifest.json", "_manifest.json", "report.html"
-_MODEL = re.compile(r"[a-z-]+-[0-9a-f]{12}")
+_MODEL = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}")
 _SEED = re.compile(r"seed=(0|[1-9][0-9]{0,19})")
 _PART = re.compile(r"part-([0-9]{6,15})\.parquet")
 

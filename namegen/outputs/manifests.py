@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from namegen.errors import ArtifactError, LeaseError, unreadable
+from namegen.errors import ArtifactError, LeaseError, NewerFormatError, unreadable
 from namegen.storage.files import Location, open_regular, write_atomically
 from namegen.storage.object_store import RemotePath
 
@@ -95,7 +95,7 @@ def open_manifest(folder: Location, kind: type[M]) -> Opened[M]:
     """Opens the manifest of a folder.
 
     Raises:
-        ArtifactError: if its format is newer than this version of namegen.
+        NewerFormatError: if its format is newer than this version of namegen.
     """
     path = folder / kind.FILE
 
@@ -110,7 +110,7 @@ def open_manifest(folder: Location, kind: type[M]) -> Opened[M]:
         newest = _Versioned.model_validate_json(data).format_version
         if newest > FORMAT_VERSION:
             what = f"has format version {newest}, but this version of namegen only reads up to {FORMAT_VERSION}"
-            raise ArtifactError(what, str(path), "Upgrade namegen, or name another output folder")
+            raise NewerFormatError(what, str(path), "Upgrade namegen, or name another output folder")
         manifest = kind.model_validate_json(data)
     except FileNotFoundError:
         return Opened(None, None)

@@ -22,7 +22,7 @@ from pydantic import model_validator
 
 from namegen.automaton import artifact
 from namegen.automaton.automaton import Automaton
-from namegen.errors import ArtifactError, unreadable
+from namegen.errors import ArtifactError, NewerFormatError, unreadable
 from namegen.outputs import layout
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, remedy_for, write_manifest
 from namegen.storage.files import (
@@ -106,16 +106,25 @@ class ModelFolder:
         manifest = open_manifest(self.path, ModelManifest).sound()
         if manifest is None:
             return None
-        automaton = _load(self.path / artifact.FILE)  # says more about what is wrong than a checksum does
+        automaton = self._automaton()
         is_misplaced = layout.is_in_models(self.path) and absolute(self.path).name != manifest.model
         if is_misplaced or manifest.automaton_sha256 != automaton.sha256:
             where = str(self.path / ModelManifest.FILE)
             raise ArtifactError("describes another model than the folder holds", where, remedy_for(self.path))
         for name in sorted(FILES - {artifact.FILE}):  # whose own checksum was right
-            if sha256_of(self.path / name) != manifest.files[name]:
+            if sha256_of(self.path / name, remedy_for(self.path)) != manifest.files[name]:
                 what = "was altered: its checksum does not match"
                 raise ArtifactError(what, str(self.path / name), remedy_for(self.path))
         return automaton
+
+    def _automaton(self) -> Automaton:
+        """The automaton, which says more about what is wrong with it than a checksum does."""
+        try:
+            return _load(self.path / artifact.FILE)
+        except NewerFormatError:
+            raise
+        except ArtifactError as error:
+            raise ArtifactError(error.what, error.where, remedy_for(self.path)) from error
 
     def contents(self) -> Contents:
         """Everything in the folder.

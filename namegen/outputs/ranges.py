@@ -18,7 +18,7 @@ from namegen.outputs import dataset
 from namegen.outputs.journal import BLOCK, Journal, Part
 from namegen.outputs.layout import part_name
 from namegen.outputs.manifests import versions
-from namegen.outputs.part import Source
+from namegen.outputs.rows import Source
 from namegen.outputs.writer import make_parts
 from namegen.storage.files import location, sha256_of
 
@@ -107,11 +107,11 @@ def make_range(job: Job, numbers: range) -> list[Part]:
         return kept
     rows = _source(job.model, job.stream["seed"], job.device, job.stream["automaton_sha256"]).rows
 
-    def still_alone() -> None:
+    def check_alone() -> None:
         check_worker(job)  # the next job removes the mark of a dead one
 
     most = numbers.stop * dataset.PART_ROWS
-    made = make_parts(folder, missing, most, job.stream, rows, still_alone=still_alone, journal_from=numbers.start)
+    made = make_parts(folder, missing, most, job.stream, rows, check_alone=check_alone, journal_from=numbers.start)
     return sorted(kept + made)
 
 

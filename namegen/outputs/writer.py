@@ -1,4 +1,4 @@
-"""Makes data sets: finds out what is there, makes what is missing, and writes the manifest.
+"""Makes data sets: finds out what is there, writes the parts that are missing, and then the manifest.
 
 Unlike `sampling`, this module knows nothing of names: rows come from a function that makes any range of them.
 """
@@ -47,19 +47,19 @@ PARQUET: dict[str, Any] = {
     "use_dictionary": False,
     "column_encoding": {"index": "DELTA_BINARY_PACKED", "name": "DELTA_LENGTH_BYTE_ARRAY", "log_prob": "PLAIN"},
 }
-AHEAD = 4  # parts a worker that may be done or begun before the oldest one is done: one slow part holds up no worker
+AHEAD = 4  # parts per worker that may be begun before the oldest is done, so that one slow part holds up no worker
 UPLOADS = 8  # parts that are uploaded to a store at once, which takes longer than a disk
 
 
 @dataclass(frozen=True)
 class Written:
-    """What writing a data set came to.
+    """The result of writing a data set.
 
     Args:
         rows: in the data set.
         kept, made: how many parts were there and intact, and how many were made.
         replaced: the names of the made parts that were there, but not as recorded.
-        removed: the names of files that were called like parts behind the last one, and that no manifest recorded.
+        removed: files named like parts beyond the last one, which no manifest recorded.
     """
 
     rows: int
@@ -154,7 +154,7 @@ def make_parts(
     *,
     workers: int = 1,
     on_part: Callable[[int], None] = lambda rows: None,
-    still_alone: Callable[[], None] = lambda: None,
+    check_alone: Callable[[], None] = lambda: None,
     journal_from: int | None = None,
 ) -> list[Part]:
     """Makes parts of a data set of `count` rows, whatever is there of them, and records them in the journal.
@@ -164,7 +164,7 @@ def make_parts(
         make_rows: (first, rows) to those rows, equal for equal arguments; called by several threads at once.
         workers: how many parts are made at once, each of them in memory. The files are the same for any number.
         on_part: called with the rows of each part once it is in place, in order.
-        still_alone: raises an error if another job may be at work by now; called before each part is put in place.
+        check_alone: raises an error if another job may be at work by now; called before each part is put in place.
         journal_from: where this process's own range begins, if other processes make other parts.
     """
     journal = Journal(folder, stream, next(iter(numbers), 0) if journal_from is None else journal_from)
@@ -182,7 +182,7 @@ def make_parts(
 
     def finish(temporary: Path, path: Location, part: Part) -> Part:
         try:
-            still_alone()
+            check_alone()
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -203,7 +203,7 @@ def make_parts(
 
 
 def seal(surveyed: Survey, made: Iterable[Part], configuration: dict[str, Any]) -> Written:
-    """Writes the manifest of a data set whose parts are all there, and removes files that are called like parts.
+    """Writes the manifest of a data set whose parts are all there, and removes other files that are named like parts.
 
     Args:
         made: the parts that were missing.
@@ -244,7 +244,7 @@ def write_dataset(
     *,
     workers: int = 1,
     on_part: Callable[[int], None] = lambda rows: None,
-    still_alone: Callable[[], None] = lambda: None,
+    check_alone: Callable[[], None] = lambda: None,
     intact: Mapping[int, Part] | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Written:
@@ -267,11 +267,11 @@ def write_dataset(
         for left in temporaries(folder):  # by workers that died
             left.unlink(missing_ok=True)
     made += make_parts(
-        folder, here, surveyed.count, stream, make_rows, workers=workers, on_part=on_part, still_alone=still_alone
+        folder, here, surveyed.count, stream, make_rows, workers=workers, on_part=on_part, check_alone=check_alone
     )
-    still_alone()
+    check_alone()
     written = seal(surveyed, made, configuration)
-    still_alone()  # what was sent just before may have arrived late
+    check_alone()  # what was sent just before may have arrived late
     return written
 
 

@@ -56,7 +56,7 @@ def _of_model(where: Location) -> dict[str, Any]:
 
 
 def _figures(folder: Location, manifest: ModelManifest) -> dict[str, float]:
-    """NLL in nats a character, of each split, and of its seen and unseen names."""
+    """NLL in nats per character, of each split, and of its seen and unseen names."""
     evaluation = ModelFolder(folder).table("evaluation")
     own = evaluation.filter(model=manifest.configuration["model"], source="automaton")
     return {f"nll_{split}_{subset}": nll for split, subset, nll in own.select("split", "subset", "nll").rows()}

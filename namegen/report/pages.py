@@ -175,7 +175,7 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
     examples = [[model, "\n".join(map(_shown, names))] for model, names in quality.select("model", "examples").rows()]
     yield Section(
         "The first names that each model draws",
-        "Read a few aloud. The further down, the more of a name a model takes into account.",
+        "Read a few aloud. Models further down use longer contexts.",
         tables=[[["model", "names"], *examples]],
         has_names=True,
     )

@@ -146,7 +146,7 @@ def training(curves: pl.DataFrame) -> str:
                 axes.plot(own["step"], own["dev_nll"], color=ORANGE, label="NLL, dev", marker=".")
             axes.set_title(model)
             axes.set_xlabel("step" if model == "neural-bigram" else "pass over the counts")
-            axes.set_ylabel("nats a character")
+            axes.set_ylabel("nats per character")
             axes.legend()
 
     return picture(5 * len(models) + 1, 3.6, draw)
@@ -171,7 +171,7 @@ def nll_of_models(evaluation: pl.DataFrame, *, published: bool) -> str:
                 for who, nll in PUBLISHED.items():
                     axes.axvline(nll, color=FAINT, linestyle="--", linewidth=1, label=f"{who}, {nll}")
             axes.set_title(split)
-            axes.set_xlabel("NLL, nats a character")
+            axes.set_xlabel("NLL, nats per character")
             axes.legend(fontsize=8)
         all_axes[0].set_yticks(range(len(models)), models[::-1])
 

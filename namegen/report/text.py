@@ -17,7 +17,7 @@ COLUMNS = {  # title: (split, subset)
     "test": ("test", "all"),
     "test, unseen": ("test", "unseen"),
 }
-NOTHING = 0.00005  # nats a symbol, which four places do not show
+NOTHING = 0.00005  # nats per symbol, which four places do not show
 
 
 def evaluation_rows(evaluation: pl.DataFrame) -> list[list[str]]:
@@ -46,7 +46,7 @@ def evaluation_text(evaluation: pl.DataFrame) -> str:
     sizes = evaluation.filter(pl.col("subset") == "all").unique("split", maintain_order=True)
     counts = ", ".join(f"{r['split']} {r['names']:,} names" for r in sizes.iter_rows(named=True))
     lines = [
-        "NLL in nats a character, end of name included, ± standard error",
+        "NLL in nats per character, end of name included, ± standard error",
         "",
         *aligned(evaluation_rows(evaluation)),
         "",
@@ -104,13 +104,13 @@ def markdown(rows: list[list[str]]) -> str:
 
 
 def largest_gap(evaluation: pl.DataFrame) -> float:
-    """The largest difference in NLL between a model's table and its automaton, nats a symbol."""
+    """The largest difference in NLL between a model's table and its automaton, nats per symbol."""
     sources = evaluation.pivot("source", index=["model", "split", "subset"], values="nll")
     return float((sources["table"] - sources["automaton"]).abs().fill_nan(0).max() or 0.0)  # type: ignore[arg-type]
 
 
 def losses(evaluation: pl.DataFrame) -> list[tuple[str, str, float]]:
-    """(model, split, nats a symbol): what an automaton loses to its own model, which knows every context.
+    """(model, split, nats per symbol): what an automaton loses to its own model, which knows every context.
 
     Below 0 it gains. For models that know more contexts than their tables have, on the names of dev and test.
     """

@@ -160,13 +160,13 @@ def local_copy(path: Location) -> Iterator[Path]:
         copy.unlink(missing_ok=True)
 
 
-def sha256_of(path: Location) -> str:
+def sha256_of(path: Location, remedy: str = "Restore it, or remove its folder and run the job again") -> str:
     """SHA-256 of a file's bytes, in hex.
 
     Raises:
         ArtifactError: if the file cannot be read.
     """
-    with _read_from(path, "Restore it, or remove its folder to have it made again") as file:
+    with _read_from(path, remedy) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # any readable will do
 
 

@@ -21,8 +21,8 @@ from namegen.outputs.journal import Journal, Part
 from namegen.outputs.layout import part_name, part_number
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import model_name
-from namegen.outputs.part import SAMPLE, Source, difference, rows_by_footer
 from namegen.outputs.room import check_room
+from namegen.outputs.rows import SAMPLE, Source, difference, rows_by_footer
 from namegen.outputs.writer import in_order, write_dataset
 from namegen.storage.files import Location, absolute, entries, local_copy, sha256_of, temporaries
 from namegen.storage.leases import LOCK
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Findings:
-    """What a check of a data set came to.
+    """The result of checking a data set.
 
     Args:
         names: the names in the folder, with their sizes.
@@ -57,7 +57,7 @@ class Findings:
     names: dict[str, int | None] = field(default_factory=dict)
 
     def part_numbers(self) -> list[int]:
-        """The numbers of the files that are called like parts."""
+        """The numbers of the files that are named like parts."""
         return [number for name in self.names if (number := part_number(name)) is not None]
 
 
@@ -99,7 +99,7 @@ class DatasetCheck:
         Raises:
             ArtifactError: if its model is missing, or nothing says how many rows it had.
         """
-        with alone_in(self.path) as still_alone:
+        with alone_in(self.path) as check_alone:
             findings = self._check()
             source = findings.source
             if not source:
@@ -125,10 +125,10 @@ class DatasetCheck:
                 source.rows,
                 source.configuration,
                 workers=cores(),
-                still_alone=still_alone,
+                check_alone=check_alone,
                 intact=findings.intact,
             )
-            log.info("%s: kept %s parts, and made %s", self.path, written.kept, written.made)
+            log.info("%s: %s of %s parts were made again", self.path, written.made, written.made + written.kept)
 
     def _check(self) -> Findings:
         findings = Findings(names=entries(self.path))
@@ -198,10 +198,12 @@ class DatasetCheck:
         if not folder and is_placed and name:
             folder = layout.model_folder(layout.output_of(self.path), name)
         if not folder or not isinstance(seed, int):
-            raise ArtifactError("lies apart from its model", str(self.path), "Name the model with --model")
+            raise ArtifactError(
+                "is not in one output folder with its model", str(self.path), "Name the model with --model"
+            )
         source = Source.load(folder, seed)
         if not source:
-            what = f"cannot be compared with its model, which is not in {folder}"
+            what = f"cannot be compared with its model, which is missing: {folder}"
             raise ArtifactError(what, str(self.path), "Run the job again, or name the model with --model")
         is_other = name not in {None, model_name(source.configuration)}
         if is_other or (manifest and manifest.stream.get("automaton_sha256") != source.automaton.sha256):

@@ -31,7 +31,7 @@ class ModelCheck:
     def __init__(self, path: Location) -> None:
         self.path = path
         self.folder = ModelFolder(path)
-        self.summary = f"a model, {len(FILES)} files as its manifest has them"
+        self.summary = f"a model, {len(FILES)} files as its manifest records them"
 
     def faults(self) -> list[NamegenError]:
         """What is wrong with the folder.

@@ -29,7 +29,7 @@ from namegen.storage.leases import LOCK
 from namegen.storage.locks import alone_in, is_busy
 from namegen.storage.object_store import RemotePath
 
-BETWEEN_STEPS = timedelta(minutes=10)  # for which a job that has begun a data set may hold no lock
+BETWEEN_STEPS = timedelta(minutes=10)  # how long a job may hold no lock after it has made a data set's folder
 REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # left by a call that died
 OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|_part-[0-9]+\.parquet\.aside[0-9]*|checkpoint\.safetensors")
 

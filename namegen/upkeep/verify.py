@@ -52,14 +52,15 @@ def find_faults(
         ArtifactError: if there is no such folder, or neither a model nor a data set in it.
     """
     where, of = location(folder), location(model) if model else None
+    is_folder = is_there = False
     try:
-        is_folder = where.is_dir()
+        is_folder, is_there = where.is_dir(), where.exists()
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character
         if isinstance(where, RemotePath) and isinstance(error, OSError):
             raise unreadable(error, folder) from error
-        is_folder = False
     if not is_folder:
-        raise ArtifactError("there is no such folder", str(folder), "Name one that a job has printed")
+        what = "is not a folder" if is_there else "there is no such folder"
+        raise ArtifactError(what, str(folder), "Name one that a job has printed")
     checks, faults = checks_below(where, deep=deep, model=of)
     if not checks and not faults:
         raise ArtifactError("holds no model and no data set", str(folder), "Name a folder that a job has printed")
@@ -121,7 +122,7 @@ def _check(check: Check, *, repair: bool) -> list[NamegenError]:
     faults = _faults(check)
     if faults and repair:
         for fault in faults:
-            log.info("repairing: %s", fault)
+            log.info("repairing %s: %s", fault.where, fault.what)
         try:
             check.repair()
         except NamegenError as error:
@@ -129,7 +130,8 @@ def _check(check: Check, *, repair: bool) -> list[NamegenError]:
         except OSError as error:
             return [OutputError(f"could not be repaired ({error.strerror})", str(error.filename or check.path))]
         faults = _faults(check)
-    log.info("%s: %s", printable(str(check.path)), f"{len(faults)} faults" if faults else check.summary)
+    counted = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
+    log.info("%s: %s", printable(str(check.path)), counted if faults else check.summary)
     return faults
 
 

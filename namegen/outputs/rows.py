@@ -1,4 +1,7 @@
-"""The rows of a part: where they come from, and whether those in a file are the ones that the model draws."""
+"""The rows of a part: where they come from, and whether those in a file are the ones that the model draws.
+
+`writer` writes them.
+"""
 
 from __future__ import annotations
 
