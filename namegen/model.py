@@ -18,8 +18,8 @@ from namegen.errors import ArtifactError, OutputError, SettingError, unreadable
 from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
-from namegen.outputs.model_folder import Contents, ModelFolder, ModelManifest, model_name
-from namegen.storage.files import Location, absolute, entries, location
+from namegen.outputs.model_folder import Contents, ModelFolder, ModelManifest
+from namegen.storage.files import Location, absolute, entries, location, make_folder
 from namegen.storage.object_store import RemotePath
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ class Model:
         """
         from namegen.automaton.explanation import explain
 
+        if not isinstance(name, str):
+            raise TypeError(f"a name must be text, not {type(name).__name__}")
         return explain(self.automaton, self._context_lengths, name, alternatives)
 
     def save(self, folder: str | Path | RemotePath) -> None:
@@ -187,25 +189,28 @@ class Model:
         loaded from an automaton alone becomes an automaton.safetensors.
 
         Raises:
-            OutputError: if the folder holds anything else than this model.
+            OutputError: if the folder is not empty, and does not hold this model.
             OSError: if it cannot be written.
         """
         where = location(folder)
-        target = ModelFolder(where)
         contents = self._contents if self.source else None
-        there = set(entries(where)) if where.is_dir() else set()
-        own = {artifact.FILE}
-        if contents:
-            manifest = open_manifest(where, ModelManifest).manifest if where.is_dir() else None
-            if manifest and manifest.model == model_name(contents.configuration):
-                own |= there
-        if where.is_file() or there - own:
-            what = "is a file" if where.is_file() else "holds something else, or another model"
+        if where.is_file() or not self._may_replace(where):
+            what = "is a file" if where.is_file() else "is not empty, and does not hold this model"
             raise OutputError(what, str(folder), "Name a new or an empty folder")
+        make_folder(where)
         if contents:
-            target.save(contents)
+            ModelFolder(where).save(contents)
         else:
             artifact.save(self.automaton, where / artifact.FILE)
+
+    def _may_replace(self, folder: Location) -> bool:
+        """Whether a folder is missing, empty, or holds this model."""
+        if not folder.is_dir() or not entries(folder):
+            return True
+        try:
+            return artifact.load(folder).sha256 == self.automaton.sha256
+        except ArtifactError:
+            return False
 
     @property
     def _contents(self) -> Contents:
@@ -255,7 +260,7 @@ def resolve_model(path: str | Path | RemotePath) -> Location:
         raise ArtifactError("holds no model", str(path), REMEDY)
     if len(models) > 1:
         names = ", ".join(model.name for model in models)
-        raise ArtifactError(f"holds {len(models)} models ({names})", str(path), "If there are several models, name one")
+        raise ArtifactError(f"holds {len(models)} models ({names})", str(path), f"Name one, such as {models[0]}")
     return models[0]
 
 

@@ -130,10 +130,6 @@ def plan(parameters: Parameters) -> Plan:
         raise SettingError("seed null needs a run of a Prefect deployment", remedy="Choose a seed")
     corpus = read_corpus(p.names)
     fit = plan_fit(corpus, p, {"names": str(Path(p.names).absolute()), "preset": p.preset})
-    sizes = f"{len(fit.split.train):,} train, {len(fit.split.dev):,} dev, {len(fit.split.test):,} test"
-    characters, blank = len(corpus.vocabulary) - 1, corpus.blank_lines
-    counted = f"{len(corpus.names):,} names ({sizes}), {characters} characters, {blank} blank lines skipped"
-    log.info("%s: %s", printable(p.names), counted)
     output = location(p.output)
     for folder in (layout.MODELS, layout.NAMES):
         check_writable(output / folder)
@@ -160,6 +156,10 @@ def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) 
     recipe = recipes.choose(corpus, p.model, p.preset, p.holdout, order=p.order, states=p.states)
     if p.device != "auto":
         resolve_device(p.device)
+    sizes = f"{len(splits.train):,} train, {len(splits.dev):,} dev, {len(splits.test):,} test"
+    characters, blank = len(corpus.vocabulary) - 1, corpus.blank_lines
+    counted = f"{len(corpus.names):,} names ({sizes}), {characters} characters, {blank} blank lines skipped"
+    log.info("%s: %s", printable(str(origin.get("names", "names"))), counted)
     return FitPlan(corpus, splits, recipe, p.device, origin)
 
 

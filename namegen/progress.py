@@ -78,7 +78,7 @@ def _bar(total: int, what: str) -> Iterator[Advance]:
         """Things per second over the last half minute; empty until there is a rate."""
 
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+            return Text(f"{task.speed:,.{0 if task.speed > 10 else 1}f}/s" if task.speed else "")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -187,7 +187,8 @@ def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
     for name in types():
         default = getattr(DEFAULT, name)
         assert f"--{name} " in text
-        assert default is None or f"(default: {default})" in " ".join(text.split())
+        shown = f"--{name}" if default is True else default
+        assert default is None or f"(default: {shown})" in " ".join(text.split())
     for word in (
         "examples:",
         "exit status:",

@@ -241,7 +241,7 @@ def test_the_command(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert (out.partition(" (")[0], err) == (f"removed {night(output, 1)}", "")
     assert main(["prune", str(output / "nothing"), "--keep", "4"]) == 2
-    assert "holds no models and no names" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
     with pytest.raises(SettingError, match="cannot be negative: -1"):
         prune(output, -1)
     with pytest.raises(ArtifactError):

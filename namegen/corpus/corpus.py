@@ -9,7 +9,8 @@ import hashlib
 import random
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ SPLIT_SEED = 42  # the lecture series' own, so that its published figures can be
 # and line breaks are white space around a name, and control characters inside it.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _INNER_CONTROLS = re.compile("[\t\r\n]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,21 @@ def corpus_of(names: Iterable[str]) -> Corpus:
     >>> corpus_of(["Zoë", " emma ", ""]).names
     ('Zoë', 'emma')
 
+    Args:
+        names: a list, or anything else with an order: a polars or pandas Series, an Arrow array.
+
     Raises:
-        CorpusError: with the number of the name, if it breaks a rule.
+        CorpusError: with the number of the name, if it breaks a rule; or if there is no list of names.
     """
-    return _parse(names, "names", "item")
+    kind = type(names).__name__
+    if isinstance(names, Mapping) or hasattr(names, "columns"):
+        raise CorpusError(f"{kind} is not a list of names", "names", "Pass one column, such as frame['name']")
+    if isinstance(names, AbstractSet):
+        raise CorpusError("a set has no order, so the model would change from run to run", "names", "Pass a list")
+    if isinstance(names, bytes) or not isinstance(names, Iterable):
+        raise CorpusError(f"{kind} is not a list of names", "names", "Pass a list, a Series, or the path of a file")
+    to_list = getattr(names, "to_pylist", None)  # of Arrow, whose items are not text
+    return _parse(to_list() if to_list else names, "names", "item")
 
 
 def split(corpus: Corpus, holdout: float = 0.2) -> Split:
@@ -123,7 +136,7 @@ def split_rows(names: int, holdout: float) -> tuple[list[int], list[int], list[i
     if not all(splits):
         raise CorpusError(
             f"{names} names are too few to hold out {100 * holdout:g} % of them for dev and test",
-            remedy="Add names, or train on all of them with --holdout 0",
+            remedy="Add names, or train on all of them with --holdout 0 (in Python holdout=0)",
         )
     return splits
 
@@ -161,7 +174,7 @@ def _parse(lines: Iterable[str], where: str, unit: str) -> Corpus:
     count = 0
     for count, line in enumerate(lines, 1):
         if not isinstance(line, str):
-            raise CorpusError(f"{line!r} is not text", f"{where}, {unit} {count}", "Leave it out")
+            raise CorpusError(f"{str(line)[:50]!r} is not text", f"{where}, {unit} {count}", "Leave it out")
         name = unicodedata.normalize("NFC", line.strip())
         problem = _problem(line, name, characters)
         if problem:
@@ -169,14 +182,17 @@ def _parse(lines: Iterable[str], where: str, unit: str) -> Corpus:
         if name:
             names.append(name)
     if not names:
-        raise CorpusError("has no names in it", where, "Write one name per line")
+        remedy = "Write one name per line" if unit == "line" else "Pass at least one name"
+        raise CorpusError("has no names in it", where, remedy)
     return Corpus(tuple(names), Vocabulary.of(characters), count - len(names))
 
 
 def _problem(line: str, name: str, characters: set[str]) -> tuple[str, str] | None:
     """What is wrong with a line, and what to do. Its characters are added to `characters`, those of the lines above."""
     if control := _CONTROLS.search(line) or _INNER_CONTROLS.search(name):
-        return f"the line contains the control character U+{ord(control[0]):04X}", "Remove the character"
+        return f"it contains the control character U+{ord(control[0]):04X}", "Remove the character"
+    if half := _SURROGATES.search(name):
+        return f"it contains U+{ord(half[0]):04X}, half of a surrogate pair, which is not text", "Remove the character"
     if len(name) > MAX_LENGTH:
         return f"the name has {len(name)} characters, but {MAX_LENGTH} is the limit", "Shorten or remove it"
     if BOUNDARY in name:

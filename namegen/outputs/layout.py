@@ -47,7 +47,9 @@ def report_folder(folder: Location) -> Location:
     place = absolute(folder)
     if has_seed(place):
         return place.parent.parent.parent / REPORTS / place.parent.name / place.name.replace("=", "-", 1)
-    return place.parent.parent / REPORTS / f"model={place.name}"
+    if place.parent.name == MODELS and has_model_name(place):
+        return place.parent.parent / REPORTS / f"model={place.name}"
+    return place / "report"  # of a model that was saved elsewhere
 
 
 def part_name(number: int) -> str:
@@ -88,11 +90,6 @@ def folders_in(folder: Location) -> list[Location]:
 def has_model_name(folder: Location) -> bool:
     """Whether a folder is called <model>-<id>."""
     return _MODEL.fullmatch(absolute(folder).name) is not None
-
-
-def is_in_models(folder: Location) -> bool:
-    """Whether a folder lies in a folder `models`, and so has to bear its model's name."""
-    return absolute(folder).parent.name == MODELS
 
 
 def has_seed(folder: Location) -> bool:

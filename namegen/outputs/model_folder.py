@@ -94,7 +94,8 @@ class ModelFolder:
         """
         manifest = open_manifest(self.path, ModelManifest).sound()
         if not manifest:
-            raise ArtifactError("is unfinished: it has no manifest", str(self.path), "Run its job again")
+            what = "has no manifest: it is unfinished, or an automaton alone"
+            raise ArtifactError(what, str(self.path), "Run its job again, if it has one")
         return manifest
 
     def load(self) -> Automaton | None:
@@ -107,7 +108,7 @@ class ModelFolder:
         if manifest is None:
             return None
         automaton = self._automaton()
-        is_misplaced = layout.is_in_models(self.path) and absolute(self.path).name != manifest.model
+        is_misplaced = layout.has_model_name(self.path) and absolute(self.path).name != manifest.model
         if is_misplaced or manifest.automaton_sha256 != automaton.sha256:
             where = str(self.path / ModelManifest.FILE)
             raise ArtifactError("describes another model than the folder holds", where, remedy_for(self.path))

@@ -41,7 +41,8 @@ def _of_model(where: Location) -> dict[str, Any]:
         "bytes_in_memory": automaton.weights.nbytes + automaton.successor.nbytes,
     }
     if not manifest:
-        return {"kind": "automaton", "file": str(where), **own}
+        file = where if where.is_file() else where / artifact.FILE
+        return {"kind": "automaton", "file": str(file), **own}
     return {
         "kind": "model",
         "folder": str(folder),

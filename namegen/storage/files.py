@@ -32,8 +32,10 @@ def location(text: str | Path | RemotePath) -> Location:
     """The place that a path or a URL leads to.
 
     Raises:
-        SettingError: for a URL of an unknown kind, or whose package is not installed.
+        SettingError: for a URL of an unknown kind, or whose package is not installed, and for what is not a path.
     """
+    if not isinstance(text, str | Path | RemotePath) or not str(text):
+        raise SettingError(f"{text!r} is not a path or a URL", remedy="Name a file or a folder")
     if isinstance(text, str) and (start := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)", text)):
         if start[2] != "/":
             text = start[0].lower() + text[start.end() :]

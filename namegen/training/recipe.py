@@ -84,7 +84,9 @@ def choose(
         order = min(work.order, longest)
     elif order > longest:
         what = f"order {order} is too high: the longest name has {longest - 2} characters, so no n-gram is longer than "
-        raise SettingError(f"{what}{longest}", remedy=f"Use --order {longest} or less, or leave it out")
+        raise SettingError(
+            f"{what}{longest}", remedy=f"Use --order {longest} or less (in Python order={longest}), or leave it out"
+        )
     if states is None or model not in NETWORKS:
         states = work.states
     if states:

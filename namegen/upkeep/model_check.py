@@ -41,7 +41,7 @@ class ModelCheck:
         """
         manifest = self.folder.manifest()
         faults: list[NamegenError] = []
-        if layout.is_in_models(self.path) and absolute(self.path).name != manifest.model:
+        if layout.has_model_name(self.path) and absolute(self.path).name != manifest.model:
             faults.append(self._fault(ModelManifest.FILE, f"belongs to {manifest.model}, but lies in another folder"))
         faults += filter(None, (self._fault_of(name, manifest) for name in sorted(FILES)))
         if not faults:
@@ -68,9 +68,11 @@ class ModelCheck:
             drawn = layout.datasets_folder(layout.output_of(self.path), name)
             datasets = [open_manifest(folder, DatasetManifest) for folder in layout.datasets_among(drawn)]
             described = [opened.manifest, *(dataset.manifest for dataset in datasets)]
-            # a model's name is a hash of its configuration, so the right one can be told wherever it is found
-            fitting = (each.configuration for each in described if each and model_name(each.configuration) == name)
-            configuration = next(fitting, None)
+            # the name of a model is a hash of its configuration, so the right one can be told wherever it is found
+            is_named = layout.has_model_name(self.path)
+            fitting = [each.configuration for each in described if each]
+            fitting = [each for each in fitting if not is_named or model_name(each) == name]
+            configuration = next(iter(fitting), None)
             if configuration is None:
                 what = "has lost its settings with its manifest"
                 raise ArtifactError(what, str(self.path), "Remove the folder and run its job again")

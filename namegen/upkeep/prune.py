@@ -92,6 +92,8 @@ def find_old(output: str | Path | RemotePath, keep: int) -> Pruned:
     where = location(output)
     if keep < 0:
         raise SettingError(f"the number of data sets to keep cannot be negative: {keep}")
+    if not where.is_dir():
+        raise ArtifactError("there is no such folder", str(output), "Name what a job was given as --output")
     if not any((where / folder).is_dir() for folder in (layout.NAMES, layout.MODELS)):
         raise ArtifactError("holds no models and no names", str(output), "Name what a job was given as --output")
     datasets = sorted(_datasets(where), key=lambda dataset: dataset.written, reverse=True)
