@@ -28,6 +28,7 @@ import namegen
 from namegen.automaton.automaton import Automaton
 from namegen.corpus.corpus import read_corpus
 from namegen.outputs.dataset import PART_ROWS
+from namegen.outputs.layout import dataset_folder
 from namegen.outputs.writer import write_dataset, write_part
 from namegen.sampling.stream import arrow_strings, sample, with_novelty
 
@@ -45,9 +46,8 @@ def end_to_end(model: str, count: int, workers: int) -> dict[str, float]:
 
     try:
         make_rows(0, 1000)  # once, to load the compiled code
-        taken = seconds(
-            lambda: write_dataset(root / "names", count, automaton.stream(42), make_rows, {}, workers=workers)
-        )
+        folder = dataset_folder(root, Path(model).name, 42)
+        taken = seconds(lambda: write_dataset(folder, count, automaton.stream(42), make_rows, {}, workers=workers))
     finally:
         shutil.rmtree(root)
     # not getrusage: its peak includes what the parent had when this process was forked

@@ -33,7 +33,8 @@ from pathlib import Path
 from start import ROOT, server
 
 import namegen
-from namegen.outputs.layout import part_name
+from namegen.outputs.layout import NAMES as PARTS
+from namegen.outputs.layout import RECORDS, part_name
 
 NAMES = ROOT / "data" / "names.txt"
 WRITING = ["--model", "kneser-ney", "--count", "12000000"]
@@ -90,9 +91,9 @@ def tree(output: Path) -> dict[str, bytes]:
 
 def stage(output: Path) -> str:
     """How far a job came, by what it left."""
-    if any(output.rglob("_manifest.json")):
+    if any(output.glob(f"{RECORDS}/*/*/manifest.json")):
         return "all written"
-    if any(output.rglob("_journal-*.jsonl")):
+    if any(output.glob(f"{RECORDS}/*/*/journal-*.jsonl")):
         return "parts"
     if any(output.glob("models/*/manifest.json")):
         return "model written"
@@ -134,9 +135,10 @@ def kill_writing(jobs: Jobs, expected: dict[str, bytes], number: int, seed: int)
             time.sleep(draw.uniform(0, 1.5))
             process.send_signal(signal.SIGKILL)
             process.communicate()
-        for journal in output.rglob("_journal-*.jsonl"):
+        for journal in output.glob(f"{RECORDS}/*/*/journal-*.jsonl"):
             lines = [json.loads(line) for line in journal.read_bytes().split(b"\n") if line.endswith(b"}")]
-            parts = [journal.with_name(part_name(line["number"])) for line in lines]
+            folder = output / PARTS / journal.parent.relative_to(output / RECORDS)
+            parts = [folder / part_name(line["number"]) for line in lines if "number" in line]
             finished |= {path: path.stat().st_mtime_ns for path in parts}
     jobs.finish(output, *WRITING)
     assert tree(output) == expected, f"{output} differs"
@@ -212,7 +214,7 @@ def pair(jobs: Jobs, expected: list[dict[str, bytes]], number: int, seed: int) -
     assert [process.returncode for process in processes] == [0, 0], "\n".join(logs)
     assert tree(output) == expected[which], f"{output} differs"
     shutil.rmtree(output)
-    return "one waited" if any("Another job is at work" in log for log in logs) else "they did not meet"
+    return "one waited" if any("Another job is working" in log for log in logs) else "they did not meet"
 
 
 def references(jobs: Jobs) -> list[dict[str, bytes]]:

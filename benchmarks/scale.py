@@ -22,7 +22,7 @@ import pyarrow as pa
 from namegen import pipeline, verify
 from namegen.corpus.corpus import read_corpus
 from namegen.outputs import dataset
-from namegen.outputs.layout import dataset_folder, model_folder
+from namegen.outputs.layout import RECORDS, dataset_folder, model_folder
 from namegen.outputs.model_folder import ModelFolder, model_name
 from namegen.outputs.rows import Source
 from namegen.outputs.writer import write_dataset
@@ -65,7 +65,7 @@ def step(output: Path, parts: int, name: str) -> None:
             assert name == "make half"
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    sizes = [file.stat().st_size for file in folder.glob("_*")]
+    sizes = [file.stat().st_size for file in output.glob(f"{RECORDS}/*/seed={parts}/[mj]*")]
     print(json.dumps({"seconds": seconds, "MB": memory, "made": made, "manifest": sum(sizes)}))
 
 

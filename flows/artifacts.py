@@ -16,14 +16,18 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.context import TaskRunContext
+from prefect.events import emit_event
 
 from namegen import progress as bars
+from namegen.errors import encodable
+from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelManifest
 from namegen.pipeline import Made
 from namegen.report import text
 from namegen.report.folder import is_written
+from namegen.storage.files import absolute
 
 log = logging.getLogger(f"namegen.{__name__}")  # so that its lines go where those of namegen go
 
@@ -35,19 +39,22 @@ def progress(total: int, what: str) -> Iterator[bars.Advance]:
 
     def show(percent: float) -> None:
         nonlocal artifact
-        if artifact:
-            update_progress_artifact(artifact, percent)
-        elif TaskRunContext.get():  # elsewhere there is nowhere to show it
-            key = what.partition(",")[0].lower().replace(" ", "-")
-            made = create_progress_artifact(percent, key=key)
-            artifact = made if isinstance(made, UUID) else None
+        try:
+            if artifact:
+                update_progress_artifact(artifact, percent)
+            elif TaskRunContext.get():  # elsewhere there is nowhere to show it
+                key = what.partition(",")[0].lower().replace(" ", "-")
+                made = create_progress_artifact(percent, key=key)
+                artifact = made if isinstance(made, UUID) else None
+        except Exception as error:  # noqa: BLE001 - of any kind: the job goes on without being watched
+            log.warning("The progress of %r could not be shown (%r)", what, error)
 
     with bars.progress(total, what, on_line=show) as advance:
         yield advance
 
 
 def publish(made: Made) -> None:
-    """Shows the evaluation, and where the data set is."""
+    """Shows the evaluation, and where the data set is, and says that it is finished."""
     tables = made.model.tables("evaluation", "quality")
     # JSON has neither infinities nor NaN
     finite = pl.when(pl.col(pl.Float64).is_finite()).then(pl.col(pl.Float64))
@@ -56,7 +63,7 @@ def publish(made: Made) -> None:
         key="evaluation",
         description="NLL in nats per character, end of name included",
     )
-    where = made.names.resolve().as_posix() if isinstance(made.names, Path) else made.names
+    where = encodable(made.names.resolve().as_posix()) if isinstance(made.names, Path) else made.names
     lines = [
         f"**{made.written.rows:,} names** are in `{made.names}`, drawn from the model in `{made.model.path}`.",
         "```python",
@@ -65,7 +72,26 @@ def publish(made: Made) -> None:
         text.markdown(text.evaluation_rows(tables["evaluation"])),
         text.markdown(text.quality_rows(tables["quality"])),
     ]
-    create_markdown_artifact("\n\n".join(lines), key="data-set", description="Where the names are, and how good")
+    create_markdown_artifact(
+        encodable("\n\n".join(lines)), key="data-set", description="Where the names are, and how good"
+    )
+    tell(made)
+
+
+def tell(made: Made) -> None:
+    """Emits the event that the data set is finished, for automations: once in each run, made in it or found."""
+    emit_event(
+        event="namegen.dataset.finished",
+        resource={
+            "prefect.resource.id": f"namegen.dataset.{layout.model_of(made.names)}.seed-{layout.seed_of(made.names)}",
+            "prefect.resource.name": encodable(str(made.names)),
+        },
+        payload={
+            "path": encodable(str(absolute(made.names))),
+            "manifest": encodable(str(DatasetManifest.path(made.names))),
+            "rows": made.written.rows,
+        },
+    )
 
 
 def write_pages(made: Made) -> None:
@@ -85,4 +111,4 @@ def write_pages(made: Made) -> None:
     for written in reports:
         log.info("Wrote %s", written.page)
     markdown = "\n\n".join(written.markdown for written in reports)
-    create_markdown_artifact(markdown, key="report", description="What was learnt, and what was made")
+    create_markdown_artifact(encodable(markdown), key="report", description="What was learnt, and what was made")

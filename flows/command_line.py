@@ -25,8 +25,10 @@ from namegen.commands.main import describe
 from namegen.device import cores, sampling_device
 from namegen.errors import DeviceError, LeaseError, NamegenError, SettingError, printable
 from namegen.outputs.dataset import PART_ROWS
+from namegen.outputs.layout import part_number
 from namegen.parameters import DEFAULT, Parameters, checked, description, types
 from namegen.pipeline import Made, Plan
+from namegen.storage.files import entries
 from temporary_server import TemporaryServer
 
 # torch's threads spin while they wait for each other, by default for milliseconds. Beside other work on the same cores
@@ -192,7 +194,11 @@ def prepare(plan: Plan, parameters: Parameters) -> None:
     automaton = plan.automaton
     if not automaton or plan.is_complete:
         return
-    if plan.count >= PART_ROWS:  # otherwise no part goes to a worker
+    try:
+        there = {part_number(name) for name in entries(plan.names)}
+    except OSError:
+        there = set()
+    if not there.issuperset(range(plan.count // PART_ROWS)):  # otherwise no part goes to a worker
         Engine(parameters.engine, parameters.address, plan.workers).start()
 
     def lay_out() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from namegen.device import sampling_device
 from namegen.errors import SettingError
 from namegen.outputs.journal import Part
+from namegen.outputs.layout import record_folder
 from namegen.outputs.manifests import versions
 from namegen.outputs.ranges import Job, parts_in_range, ranges
 from namegen.storage.files import absolute
@@ -109,7 +110,7 @@ def _make_parts(engine: Engine, model: str, device: str, surveyed: Survey, numbe
         mark=f".job.{uuid.uuid4().hex}.tmp",
     )
     with ExitStack() as stack:
-        mark = folder / job.mark  # if this job dies, the next one removes it
+        mark = record_folder(folder) / job.mark  # if this job dies, the next one removes it
         mark.write_bytes(b"")
         stack.callback(mark.unlink, missing_ok=True)
         runner, slots = stack.enter_context(_cluster(engine))

@@ -14,6 +14,8 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
+from namegen.errors import encodable
+
 
 class _ToRun(logging.Handler):
     """Passes each record on to the logger of the task's run or the flow's.
@@ -34,7 +36,7 @@ class _ToRun(logging.Handler):
         else:
             if self._run not in {None, _flow_run()}:
                 return  # another run in this process, which has a handler of its own
-        logger.log(record.levelno, "%s", record.getMessage())
+        logger.log(record.levelno, "%s", encodable(record.getMessage()))
 
 
 @contextmanager

@@ -73,3 +73,12 @@ def unreadable(error: OSError, path: object, what: str = "cannot be read") -> Ar
 def printable(text: str) -> str:
     """`text` with every unprintable character (control, escape, line break) replaced by its escape sequence."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def encodable(text: str) -> str:
+    r"""`text` with each byte of a path that is not UTF-8 replaced by its escape sequence: JSON cannot hold it.
+
+    >>> print(encodable("caf\udce9"))
+    caf\udce9
+    """
+    return text.encode(errors="backslashreplace").decode()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
@@ -32,7 +33,7 @@ from namegen.outputs.model_folder import Contents, ModelFolder, model_name
 from namegen.outputs.room import check_room, check_writable
 from namegen.parameters import DEFAULT, Parameters, checked
 from namegen.progress import Progress, progress
-from namegen.storage.files import Location, location, make_folder
+from namegen.storage.files import Location, location
 from namegen.storage.locks import alone_in
 from namegen.training import recipe as recipes
 from namegen.training.recipe import Recipe
@@ -131,8 +132,7 @@ def plan(parameters: Parameters) -> Plan:
     corpus = read_corpus(p.names)
     fit = plan_fit(corpus, p, {"names": str(Path(p.names).absolute()), "preset": p.preset})
     output = location(p.output)
-    for folder in (layout.MODELS, layout.NAMES):
-        check_writable(output / folder)
+    check_writable(output)
     name = model_name(fit.configuration)
     model, names = ModelFolder(layout.model_folder(output, name)), layout.dataset_folder(output, name, p.seed)
     manifest = open_manifest(names, DatasetManifest).sound()
@@ -175,18 +175,21 @@ def make(plan: Plan, *, run: Run = directly, progress: Progress = progress, else
         NamegenError: if something is wrong that the user can fix.
         OSError: if a disk or a store fails.
     """
-    with alone_in(plan.model.path) as check_alone:
+    with alone_in(plan.model.path) as check_model:
         automaton = plan.model.load()  # again, now that no other job can be making it
         if automaton:
             log.info("%s is there already: nothing to count, train or evaluate", plan.model.path)
             plan.model.checkpoint.remove()  # left by a job that died at its very end
         else:
             contents = learn(plan.fit, run=run, progress=progress, checkpoint=plan.model.checkpoint)
-            check_alone()
+            check_model()
             run(save, plan.model, contents)
             automaton = contents.automaton
-        make_folder(plan.names)  # before the lock is released: a model with names is not pruned
-    written = run(sample, plan, automaton, progress, elsewhere)
+        # the data set's lock, before the model's is released: nobody removes the model of a data set that is held
+        holding = ExitStack()
+        check_alone = holding.enter_context(alone_in(layout.record_folder(plan.names)))
+    with holding:
+        written = run(sample, plan, automaton, progress, elsewhere, check_alone)
     _log_written(plan, written)
     return Made(plan.model, plan.names, written)
 
@@ -274,15 +277,21 @@ def save(folder: ModelFolder, contents: Contents) -> None:
     log.info("Wrote %s", folder.path)
 
 
-def sample(plan: Plan, automaton: Automaton, progress: Progress, elsewhere: Elsewhere | None) -> Written:
-    """Samples the names that the data set lacks, and writes them."""
+def sample(
+    plan: Plan,
+    automaton: Automaton,
+    progress: Progress,
+    elsewhere: Elsewhere | None,
+    check_alone: Callable[[], None],
+) -> Written:
+    """Samples the names that the data set lacks, and writes them. Its lock is held, and `check_alone` looks at it."""
     from namegen.outputs.rows import Source
     from namegen.outputs.writer import write_dataset
     from namegen.sampling.stream import arrow_strings
 
     listed, device = arrow_strings(plan.fit.corpus.names), sampling_device(plan.fit.device)
     source = Source(plan.model.path, plan.fit.configuration, automaton, listed, plan.seed, device)
-    with progress(plan.count, "Sampling names") as advance, alone_in(plan.names) as check_alone:
+    with progress(plan.count, "Sampling names") as advance:
         return write_dataset(
             plan.names,
             plan.count,

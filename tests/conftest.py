@@ -25,6 +25,7 @@ from namegen.commands.main import main
 from namegen.corpus.corpus import Corpus, read_corpus
 from namegen.model import Model
 from namegen.models import bigram
+from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import Manifest, open_manifest, write_manifest
 from namegen.pipeline import Made
 from namegen.storage.files import Location
@@ -193,11 +194,12 @@ def on_disk(path: Location) -> Path:
     return path
 
 
-def rewrite(path: Path, kind: type[Manifest], **changes: Any) -> None:  # noqa: ANN401 - JSON
-    """Changes a manifest, and gives it the checksum that belongs to it."""
-    manifest = open_manifest(path.parent, kind).sound()
+def rewrite(folder: Path, kind: type[Manifest], **changes: Any) -> None:  # noqa: ANN401 - JSON
+    """Changes the manifest of a folder, and its copy, and gives both the checksum that belongs to them."""
+    manifest = open_manifest(folder, kind).sound()
     assert manifest
-    write_manifest(path.parent, manifest.model_copy(update=changes))
+    for copy in (False, True)[: 1 + (kind is DatasetManifest)]:
+        write_manifest(folder, manifest.model_copy(update=changes), copy=copy)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -21,6 +21,7 @@ import command_line
 import namegen
 from conftest import COMMAND, KNESER_NEY, ROOT, run
 from namegen import progress
+from namegen.outputs.layout import record_folder
 from namegen.parameters import DEFAULT, types
 from servers import call, needs_proc, processes_with, tasks_of, wait_until
 
@@ -66,8 +67,7 @@ def test_kill_9_leaves_no_server_and_only_whole_parts(
         assert any("temporary_server" in line for line in processes_of(environment))
         process.send_signal(signal.SIGKILL)
     assert wait_until(lambda: not processes_of(environment), 5), processes_of(environment)
-    parts = sorted(tmp_path.rglob("*.parquet"))
-    parts = [part for part in parts if part.name.startswith("part-")]
+    parts = [file for file in (tmp_path / "names").rglob("*") if file.is_file()]
     assert len(parts) >= 1
     for part in parts:  # several are made at once, so that one may lack its forerunner
         first = int(part.stem.removeprefix("part-")) * 2**20
@@ -112,6 +112,14 @@ def test_on_a_real_server(environment: dict[str, str], server: str, output: Path
     assert {task["name"].rpartition("-")[0] for task in tasks} == {"plan", "sample", "publish"}
     artifacts = call(f"{server}/artifacts/filter", of_run)
     assert {artifact["key"] for artifact in artifacts} == {"evaluation", "data-set"}
+    wanted = {"filter": {"event": {"name": ["namegen.dataset.finished"]}}}
+    assert wait_until(lambda: bool(call(f"{server}/events/filter", wanted)["events"]), 30)
+    event = call(f"{server}/events/filter", wanted)["events"][0]
+    (names,) = (output / "names").glob("*/*")
+    assert event["payload"]["path"] == str(names)
+    assert event["payload"]["rows"] == 6000
+    assert Path(event["payload"]["manifest"]).is_file()
+    assert event["resource"]["prefect.resource.id"] == f"namegen.dataset.{names.parent.name[6:]}.seed-42"
     logs = call(f"{server}/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}, "limit": 200})
     assert any("32,257 names" in line["message"] for line in logs)
 
@@ -173,7 +181,8 @@ def test_a_file_that_cannot_grow(environment: dict[str, str], server: str, outpu
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1] == "generate.py: failed: [Errno 27] File too large"
     (names,) = tmp_path.glob("names/*/*")
-    assert {file.name for file in names.iterdir()} <= {".lock", "_journal-000000.jsonl", "part-000001.parquet"}
+    assert {file.name for file in names.iterdir()} <= {"part-000001.parquet"}
+    assert {file.name for file in record_folder(names).iterdir()} == {".lock", "journal-000000.jsonl"}
     assert run(own, *command[2:]).returncode == 0
     assert namegen.verify(names, deep=True) == []
 

@@ -21,6 +21,7 @@ import tiny
 from conftest import NAMEGEN, ROOT, inside, on_disk
 from namegen.commands.main import NAMES, group
 from namegen.commands.sample import FEW
+from namegen.outputs.layout import record_folder
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +129,10 @@ def test_what_a_page_is_drawn_from_is_checked(
 
 def test_an_unfinished_data_set(output: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     own = Path(shutil.copytree(output, tmp_path / "o"))
-    (manifest,) = (own / "names").rglob("_manifest.json")
-    manifest.unlink()
+    (folder,) = (own / "names").glob("*/*")
+    (record_folder(folder) / "manifest.json").unlink()
     for command in ("sample", "inspect", "report"):
-        assert b"is an unfinished data set. Run its job again" in inside(capsysbinary, command, manifest.parent, code=2)
+        assert b"is an unfinished data set. Run its job again" in inside(capsysbinary, command, folder, code=2)
 
 
 def test_inspect(output: Path, loaded: namegen.Model, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -161,6 +162,7 @@ def test_the_model_of_a_data_set(output: Path, tmp_path: Path, capsysbinary: pyt
     moved = tmp_path / "names" / names.parent.name / names.name
     moved.parent.mkdir(parents=True)
     moved.symlink_to(names)
+    shutil.copytree(on_disk(record_folder(names)), on_disk(record_folder(moved)))
     for command in ("sample", "report"):
         assert b"is not in the same output folder" in inside(capsysbinary, command, moved, code=2)
 

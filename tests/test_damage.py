@@ -24,7 +24,7 @@ from namegen.errors import ArtifactError
 from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import Journal, Part
-from namegen.outputs.layout import part_number
+from namegen.outputs.layout import aside_folder, part_number, record_folder
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelManifest
 from namegen.outputs.writer import PARQUET, write_dataset
@@ -60,6 +60,10 @@ def output(whole: Path, tmp_path: Path) -> Path:
 
 def names_of(output: Path, seed: int = 1) -> Path:
     return output / "names" / f"model={place(output).path.name}" / f"seed={seed}"
+
+
+def record_of(output: Path, seed: int = 1) -> Path:
+    return on_disk(record_folder(names_of(output, seed)))
 
 
 def contents(output: Path) -> dict[Path, bytes]:
@@ -123,7 +127,8 @@ def test_only_what_is_wrong_is_made_again(output: Path, caplog: pytest.LogCaptur
     folder = names_of(output)
     part = folder / "part-000003.parquet"
     part.write_bytes(part.read_bytes()[:-1])
-    before = {file: file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file() and file != part}
+    others = [file for file in output.rglob("*") if file.is_file() and file != part and file.name != ".lock"]
+    before = {file: file.stat().st_mtime_ns for file in others}
     (problem,) = verify(output)
     assert (
         problem == f"{part}: was altered: its checksum does not match. Repair it with namegen verify --repair {folder}."
@@ -136,33 +141,34 @@ def test_only_what_is_wrong_is_made_again(output: Path, caplog: pytest.LogCaptur
 
 
 def test_a_foreign_part_that_the_manifest_vouches_for(output: Path) -> None:
-    """Rows of another seed, with a checksum that fits: the sample of rows tells them apart."""
-    before = tree(output)
+    """Rows of another seed, with a checksum that fits: a sample of rows tells, and a repair leaves them."""
     one, two = (names_of(output, seed) for seed in SEEDS)
     part = "part-000002.parquet"
     shutil.copyfile(two / part, one / part)
     vouch_for(one, part)
+    before = tree(output)
     (problem,) = verify(one)
     assert "has the row {'index': 400, 'name':" in problem
     assert "but the model draws {'index': 400, 'name':" in problem
-    assert verify(one, repair=True) == []
+    assert "a repair leaves it" in problem
+    assert verify(one, repair=True) == [problem]
     assert tree(output) == before
 
 
 def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the rows that are compared otherwise, only `deep` sees it."""
     monkeypatch.setattr("namegen.outputs.rows.SAMPLE", 10)
-    before = tree(output)
     folder, part = names_of(output), "part-000001.parquet"
     table = pq.read_table(folder / part)
     novel = table["is_novel"].to_pylist()
     changed = table.set_column(3, table.schema.field(3), [[*novel[:150], not novel[150], *novel[151:]]])
     pq.write_table(changed, folder / part, **PARQUET)
     vouch_for(folder, part)
+    before = tree(output)
     assert verify(folder) == []
     (problem,) = verify(folder, deep=True)
     assert "has the row {'index': 350," in problem
-    assert verify(folder, deep=True, repair=True) == []
+    assert verify(folder, deep=True, repair=True) == [problem]
     assert tree(output) == before
 
 
@@ -179,16 +185,16 @@ def test_a_single_wrong_row_is_found_by_a_deep_look(output: Path, monkeypatch: p
 )
 def test_parts_that_are_no_parts(output: Path, change: Callable[[pa.Table], pa.Table] | None, word: str) -> None:
     """Other columns, types, rows or formats, each with a checksum that fits."""
-    before = tree(output)
     folder, part = names_of(output), "part-000001.parquet"
     if change:
         pq.write_table(change(pq.read_table(folder / part)), folder / part)
     else:
         (folder / part).write_bytes(b"PAR1 and more PAR1")
     vouch_for(folder, part)
+    before = tree(output)
     (problem,) = verify(folder)
     assert word in problem
-    assert verify(folder, repair=True) == []
+    assert verify(folder, repair=True) == [problem]
     assert tree(output) == before
 
 
@@ -199,20 +205,41 @@ def vouch_for(folder: Path, part: str) -> None:
     sha256, number = list(manifest.part_sha256), part_number(part)
     assert number is not None
     sha256[number] = sha256_of(folder / part)
-    rewrite(folder / "_manifest.json", DatasetManifest, part_sha256=tuple(sha256))
+    rewrite(folder, DatasetManifest, part_sha256=tuple(sha256))
+
+
+def test_a_link_to_itself(output: Path) -> None:
+    """It stops neither a job nor verify."""
+    before = tree(output)
+    (names_of(output) / "loop").symlink_to("loop")
+    job(output)
+    (problem,) = verify(output)
+    assert "loop: is not a part of the data set" in problem
+    assert verify(output, repair=True) == []
+    assert tree(output) == before
+
+
+def test_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
+    """The job makes its model and names there all the same."""
+    output = tmp_path / os.fsdecode(b"caf\xe9") / "o"
+    output.mkdir(parents=True)
+    job(output)
+    assert verify(output) == []
 
 
 def test_what_is_not_ours_is_put_aside(output: Path) -> None:
-    """A file that a reader would take for a part is renamed, and nothing of it is lost; others may stay."""
+    """Whatever lies among the parts is moved out of the readers' way, and nothing of it is lost."""
     folder = names_of(output)
-    (folder / "mine.parquet").write_bytes(b"mine")
-    (folder / "_SUCCESS").touch()
-    (folder / ".part-000001.parquet.crc").touch()
-    (problem,) = verify(output)
-    assert "mine.parquet: is not a part of the data set" in problem
+    strays = {"mine.parquet": b"mine", "_SUCCESS": b"", ".part-000001.parquet.crc": b"?"}
+    for name, data in strays.items():
+        (folder / name).write_bytes(data)
+    problems = verify(output)
+    assert len(problems) == 3
+    assert any("mine.parquet: is not a part of the data set" in problem for problem in problems)
     assert verify(output, repair=True) == []
-    assert (folder / "_mine.parquet.aside").read_bytes() == b"mine"
-    assert (folder / "_SUCCESS").exists()
+    aside = on_disk(aside_folder(folder))
+    assert {file.name: file.read_bytes() for file in aside.iterdir()} == strays
+    assert all(part_number(file.name) is not None for file in folder.iterdir())
 
 
 def test_a_second_file_of_the_same_name(output: Path) -> None:
@@ -222,7 +249,7 @@ def test_a_second_file_of_the_same_name(output: Path) -> None:
         for number in range(3):
             (folder / name).write_text(f"{name} {number}")
             assert verify(folder, repair=True) == []
-        aside = [folder / f"_{name}.aside{suffix}" for suffix in ("", "1", "2")]
+        aside = [on_disk(aside_folder(folder)) / f"{name}{suffix}" for suffix in ("", ".1", ".2")]
         assert [file.read_text() for file in aside] == [f"{name} {number}" for number in range(3)]
 
 
@@ -236,7 +263,7 @@ def test_links_pipes_and_folders_in_the_way(output: Path, tmp_path: Path) -> Non
     (folder / "part-000000.parquet").symlink_to(outside)
     (folder / "part-000001.parquet").unlink()
     os.mkfifo(folder / "part-000001.parquet")
-    (folder / "_journal-000000.jsonl").symlink_to(outside)
+    (record_of(output) / "journal-000000.jsonl").symlink_to(outside)
     (on_disk(place(output).path) / "quality.parquet").unlink()
     (on_disk(place(output).path) / "quality.parquet").symlink_to("/dev/zero")
     problems = verify(output)
@@ -245,16 +272,19 @@ def test_links_pipes_and_folders_in_the_way(output: Path, tmp_path: Path) -> Non
     assert verify(output, repair=True) == []
     assert tree(output) == before
     assert outside.read_bytes() == b"precious"
-    os.mkfifo(folder / "_journal-000000.jsonl")
+    os.mkfifo(record_of(output) / "journal-000000.jsonl")
     (folder / "part-000000.parquet").unlink()
     (folder / "part-000009.parquet").symlink_to(tmp_path / "nowhere")
     job(output)
     assert tree(output) == before
     (folder / "part-000002.parquet").unlink()
     (folder / "part-000002.parquet").mkdir()
-    assert "is a folder where a file of the data set belongs" in verify(folder, repair=True)[0]
-    with pytest.raises(ArtifactError, match="Move it elsewhere"):
+    (folder / "part-000002.parquet" / "precious").touch()
+    with pytest.raises(ArtifactError, match=r"is a folder where a file of the data set belongs.*Move it elsewhere"):
         job(output)
+    assert verify(folder, repair=True) == []
+    assert (on_disk(aside_folder(folder)) / "part-000002.parquet" / "precious").exists()
+    assert tree(output) == before
 
 
 def test_what_readers_would_take_for_a_part(output: Path) -> None:
@@ -307,7 +337,8 @@ def test_folders_that_are_no_models(tmp_path: Path, output: Path) -> None:
 def test_a_job_that_died_while_it_added(output: Path) -> None:
     """Verify says so, and nothing else; a repair keeps what was finished, and the job goes on from there."""
     folder = names_of(output)
-    source = DatasetCheck(folder)._source(None)
+    source = DatasetCheck(folder)._source()[0]
+    assert source
 
     def dies(first: int, rows: int) -> pa.Table:
         if first == 7 * PART:
@@ -317,45 +348,112 @@ def test_a_job_that_died_while_it_added(output: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_dataset(folder, 2000, source.stream, dies, source.configuration)
     (problem,) = verify(folder)
-    assert "_journal-000004.jsonl: was left by a job that died; run it again, with its --count" in problem
+    assert (
+        "seed=1: is unfinished: the job that was adding to it died. Finish it with python flows/generate.py" in problem
+    )
+    assert f"--seed 1 --count 2000 --output {output}." in problem
     kept = {file: file.stat().st_mtime_ns for file in folder.glob("part-*")}
     assert len(kept) == 7
-    assert verify(folder, repair=True) == []
+    assert verify(folder, repair=True) == [problem]
+    (folder / "part-000004.parquet").unlink()  # it was short, and is not any more
+    (folder / "part-000001.parquet").unlink()
+    assert len(verify(folder)) == 3
+    assert verify(folder, repair=True) == [problem]
     job(output, count=2000)
+    del kept[folder / "part-000001.parquet"], kept[folder / "part-000004.parquet"]
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
-    assert not list(folder.glob("*.aside"))
+    assert verify(folder) == []
+    assert not (output / "aside").exists()
 
 
 def test_a_part_that_came_too_late(output: Path) -> None:
     """A shorter one, of a job that another had taken over from: it is found, though the journal vouches for it."""
     folder, before = names_of(output), tree(output)
-    source = DatasetCheck(folder)._source(None)
+    source = DatasetCheck(folder)._source()[0]
+    assert source
     stream, configuration = source.stream, source.configuration
-    late = folder.parent / "late"
+    late = output / "late" / "names" / "model=m" / "seed=1"
     write_dataset(late, 3 * PART + 7, stream, source.rows, configuration)
     name = "part-000003.parquet"
     shutil.copy(late / name, folder / name)
-    Journal(folder, stream).add(Part(3, 7, sha256_of(late / name), (late / name).stat().st_size))
-    shutil.rmtree(late)
+    Journal(record_of(output), stream).add(Part(3, 7, sha256_of(late / name), (late / name).stat().st_size))
+    shutil.rmtree(output / "late")
     assert any(name in problem for problem in verify(folder))
     assert verify(folder, repair=True) == []
     assert tree(output) == before
 
 
-def test_a_count_is_not_taken_from_a_foreign_part(output: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Without a manifest the last part says how many rows there were, if it says that it is one of these."""
-    before = tree(output)
-    folder = names_of(output)
-    (folder / "_manifest.json").unlink()
-    table = pq.read_table(folder / "part-000000.parquet")
-    for metadata in ({"namegen": '{"first": 200000}'}, {"namegen": "[" * 100_000}, {}):
-        pq.write_table(table.replace_schema_metadata(metadata), folder / "part-001000.parquet")
-        assert any("nothing says how many rows" in problem for problem in verify(folder, repair=True))
-    (folder / "part-001000.parquet").unlink()
-    caplog.set_level(logging.INFO, "namegen")
+def test_without_a_manifest_nothing_is_decided(output: Path) -> None:
+    """It comes back from its copy; without that as well, nobody knows how many rows there were, and all is left."""
+    whole, folder, record = tree(output), names_of(output), record_of(output)
+    (record / "manifest.json").unlink()
     assert verify(folder, repair=True) == []
-    assert any("900 rows, by its last part" in line for line in caplog.messages)
+    assert tree(output) == whole
+    for name in ("manifest.json", "manifest.copy.json"):
+        (record / name).unlink()
+    (folder / "part-000004.parquet").unlink()
+    before = tree(output)
+    (problem,) = verify(folder, repair=True)
+    assert "manifest.json: is missing, and so is its copy" in problem
     assert tree(output) == before
+    job(output)
+    assert tree(output) == whole
+
+
+@pytest.mark.parametrize("files", [("manifest.json",), ("manifest.json", "manifest.copy.json")])
+def test_a_repair_never_shrinks(output: Path, files: tuple[str, ...]) -> None:
+    """One byte of a manifest is wrong, and the last part is missing: there are 900 rows again, or nothing changes."""
+    whole, folder, record = tree(output), names_of(output), record_of(output)
+    for name in files:
+        data = (record / name).read_bytes()
+        (record / name).write_bytes(data.replace(b'"rows": 900', b'"rows": 800'))
+    (folder / "part-000004.parquet").unlink()
+    before = tree(output)
+    problems = verify(folder, repair=True)
+    assert bool(problems) == (len(files) == 2)
+    assert tree(output) == (before if problems else whole)
+
+
+def test_a_repair_finishes_nothing(output: Path) -> None:
+    """A job that died after two parts has made no data set; verify has the command that finishes it."""
+    folder = names_of(output, 3)
+    source = DatasetCheck(names_of(output))._source()[0]
+    assert source
+
+    def dies(first: int, rows: int) -> pa.Table:
+        if first == 2 * PART:
+            raise KeyboardInterrupt
+        return replace(source, seed=3).rows(first, rows)
+
+    stream = source.automaton.stream(3)
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(folder, 5000, stream, dies, source.configuration)
+    before = tree(output)
+    (problem,) = verify(output, repair=True)
+    assert "is unfinished: the job that was making it died" in problem
+    assert "--count 5000" in problem
+    assert tree(output) == before
+
+
+def test_a_repair_of_a_data_set_that_was_growing(output: Path) -> None:
+    """A growth died with parts 4 to 8 in the journal, and part 3 is short: only that is made again."""
+    folder = names_of(output)
+    source = DatasetCheck(folder)._source()[0]
+    assert source
+
+    def dies(first: int, rows: int) -> pa.Table:
+        if first == 9 * PART:
+            raise KeyboardInterrupt
+        return source.rows(first, rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(folder, 4000, source.stream, dies, source.configuration)
+    before = tree(output)
+    (folder / "part-000003.parquet").write_bytes(b"PAR1")
+    (problem,) = verify(folder, repair=True)
+    assert "is unfinished" in problem
+    assert tree(output) == before
+    assert len(list(folder.iterdir())) == 9
 
 
 def test_names_that_unpack_to_very_many(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,31 +470,36 @@ def test_names_that_unpack_to_very_many(output: Path, monkeypatch: pytest.Monkey
 
 def test_a_data_set_that_lies_apart_from_its_model(output: Path, tmp_path: Path) -> None:
     """It says so, and is right when the model is named; a model that is not its own is refused."""
-    alone = Path(shutil.copytree(names_of(output), tmp_path / "alone"))
-    assert verify(alone) == [f"{alone}: is not in one output folder with its model. Name the model with --model."]
+    apart = tmp_path / "apart"
+    for top in ("names", "datasets"):
+        shutil.copytree(output / top, apart / top)
+    alone = names_of(apart)
+    (problem,) = verify(alone)
+    assert "cannot be compared with its model, which is missing" in problem
+    assert "name the model with --model" in problem
     assert verify(alone, model=on_disk(place(output).path), deep=True) == []
     (alone / "part-000004.parquet").unlink()
     assert len(verify(alone, model=on_disk(place(output).path))) == 1
     assert verify(alone, model=on_disk(place(output).path), repair=True) == []
-    assert tree(alone) == tree(names_of(output))
+    assert tree(apart / "names") == tree(output / "names")
     other = tmp_path / "other"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(tiny.RECIPES, "kneser-ney", replace(tiny.RECIPES["kneser-ney"], order=3))
         job(other)
         (folder,) = (other / "models").glob("kneser-ney-*")
-    before = contents(alone)
+    before = tree(apart)
     for folders in (alone, names_of(output)):  # one typo must not replace names by those of another model
         assert "was not drawn from" in verify(folders, model=folder, repair=True)[0]
-    assert contents(alone) == before
+    assert tree(apart) == before
     shutil.rmtree(on_disk(place(output).path))
+    before = tree(output)
     assert any("its model, which is missing" in problem for problem in verify(names_of(output), repair=True))
-    assert contents(names_of(output)) == before
+    assert tree(output) == before
 
 
 def test_a_model_that_this_machine_makes_otherwise(output: Path) -> None:
     """A repair that would come to another automaton writes nothing, and says what is left to do."""
-    manifest = on_disk(place(output).path) / "manifest.json"
-    rewrite(manifest, ModelManifest, automaton_sha256="0" * 64)
+    rewrite(on_disk(place(output).path), ModelManifest, automaton_sha256="0" * 64)
     before = tree(output)
     problems = verify(on_disk(place(output).path), repair=True)
     assert any("fitted here, it is another model" in problem for problem in problems)
@@ -405,7 +508,7 @@ def test_a_model_that_this_machine_makes_otherwise(output: Path) -> None:
 
 def test_a_folder_where_a_job_is_busy(output: Path) -> None:
     """It is not looked at."""
-    with alone_in(names_of(output)):
+    with alone_in(record_of(output)):
         (problem,) = verify(names_of(output))
     assert "a job is working in it" in problem
     assert verify(names_of(output)) == []
@@ -414,21 +517,27 @@ def test_a_folder_where_a_job_is_busy(output: Path) -> None:
 def test_a_tree_that_cannot_be_repaired_says_so(output: Path) -> None:
     """Nothing left says how many rows there were, or what the settings were."""
     shutil.rmtree(names_of(output, 2))
-    for file in names_of(output).iterdir():
-        file.unlink()
+    shutil.rmtree(record_of(output, 2))
+    for folder in (names_of(output), record_of(output)):
+        for file in folder.iterdir():
+            file.unlink()
     problems = verify(names_of(output), repair=True)
-    assert any("nothing says how many rows it had" in problem for problem in problems)
+    assert any("is unfinished" in problem for problem in problems)
     (on_disk(place(output).path) / "manifest.json").unlink()
     problems = verify(on_disk(place(output).path), repair=True)
     assert any("has lost its settings" in problem for problem in problems)
 
 
 def test_a_newer_format(output: Path) -> None:
-    """It is left alone."""
-    for file in (names_of(output) / "_manifest.json", on_disk(place(output).path) / "manifest.json"):
-        file.write_text(file.read_text().replace('"format_version": 1', '"format_version": 2'))
+    """It is left alone, and so is an older one."""
+    for folder, record in ((names_of(output), record_of(output)), (on_disk(place(output).path),) * 2):
+        file = record / "manifest.json"
+        now = file.read_text()
+        file.write_text(now.replace('"format_version": 2', '"format_version": 1'))
+        assert any("has the old format version 1" in problem for problem in verify(folder))
+        file.write_text(now.replace('"format_version": 2', '"format_version": 3'))
         before = tree(output)
-        (problem,) = verify(file.parent, repair=True)
+        (problem,) = verify(folder, repair=True)
         assert "Upgrade namegen" in problem
         assert tree(output) == before
 

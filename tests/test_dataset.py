@@ -13,14 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from conftest import on_disk
 from namegen.errors import ArtifactError
 from namegen.outputs import dataset
 from namegen.outputs.journal import Journal
-from namegen.outputs.layout import part_name, part_number
+from namegen.outputs.layout import dataset_folder, part_name, part_number, record_folder
 from namegen.outputs.writer import Written, write_dataset
 from namegen.upkeep.dataset_check import DatasetCheck
+from tiny import tree
 
-JOURNAL = "_journal-000000.jsonl"
+JOURNAL = "journal-000000.jsonl"
+NAMES, RECORD = (f"{top}/model=bigram-0123456789ab/seed=7" for top in ("names", "datasets"))
 PART = 1000  # rows, in place of 2^20
 STREAM = {"automaton_sha256": "00", "stream_version": 1, "seed": 7}
 
@@ -28,6 +31,17 @@ STREAM = {"automaton_sha256": "00", "stream_version": 1, "seed": 7}
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "PART_ROWS", PART)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a data set belongs in the output folder `tmp_path`."""
+    return place(tmp_path)
+
+
+def place(output: Path) -> Path:
+    """Where a data set belongs in an output folder."""
+    return dataset_folder(output, "bigram-0123456789ab", 7)
 
 
 class Maker:
@@ -52,21 +66,9 @@ def make(
     return written, sorted(maker.asked)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file, the one field of the manifest aside that says when it was written."""
-    files = {file.name: file.read_bytes() for file in folder.iterdir()}
-    manifest = json.loads(files["_manifest.json"])
-    del manifest["written"]
-    return {**files, "_manifest.json": json.dumps(manifest).encode()}
-
-
 def verify(folder: Path) -> list[str]:
     """What is wrong with files and manifest; these rows have no model to be compared with."""
-    return [
-        text
-        for text in map(str, DatasetCheck(folder).faults())
-        if "is not in one output folder with its model" not in text
-    ]
+    return [text for text in map(str, DatasetCheck(folder).faults()) if "cannot be compared with its model" not in text]
 
 
 def rows_of(folder: Path) -> list[int]:
@@ -74,60 +76,67 @@ def rows_of(folder: Path) -> list[int]:
     return sorted(index)
 
 
-def test_parts_and_manifest(tmp_path: Path) -> None:
-    """2,500 rows are two full parts and a shorter one; the manifest has each one's SHA-256 and bytes."""
-    written, asked = make(tmp_path, 2500)
+def test_parts_and_manifest(tmp_path: Path, folder: Path) -> None:
+    """2,500 rows are two full parts and a shorter one; the manifest has each one's SHA-256 and bytes.
+
+    It lies apart from them, with a copy.
+    """
+    written, asked = make(folder, 2500)
     assert written == Written(rows=2500, kept=0, made=3)
     assert asked == [(0, 1000), (1000, 1000), (2000, 500)]
-    assert sorted(contents(tmp_path)) == ["_manifest.json", *(f"part-00000{k}.parquet" for k in range(3))]
-    manifest = json.loads((tmp_path / "_manifest.json").read_bytes())
+    manifests = [f"{RECORD}/manifest.copy.json", f"{RECORD}/manifest.json"]
+    assert list(tree(tmp_path)) == [*manifests, *(f"{NAMES}/part-00000{k}.parquet" for k in range(3))]
+    data, copy = ((tmp_path / path).read_bytes() for path in manifests)
+    assert data == copy
+    manifest = json.loads(data)
     assert list(manifest)[0] == "format_version"  # noqa: RUF015 - the order is the point
     assert manifest["rows"] == 2500
     assert manifest["part_rows"] == 1000
-    files = [(tmp_path / part_name(number)).read_bytes() for number in range(3)]
+    files = [(folder / part_name(number)).read_bytes() for number in range(3)]
     assert manifest["part_sha256"] == [hashlib.sha256(data).hexdigest() for data in files]
     assert manifest["part_bytes"] == [len(data) for data in files]
     assert manifest["configuration"] == {"model": "bigram-0"}
     assert {"namegen", "pyarrow", "torch"} <= set(manifest["versions"])
-    assert rows_of(tmp_path) == list(range(2500))
-    assert verify(tmp_path) == []
+    assert rows_of(folder) == list(range(2500))
+    assert verify(folder) == []
 
 
-def test_as_many_again_does_nothing(tmp_path: Path) -> None:
+def test_as_many_again_does_nothing(tmp_path: Path, folder: Path) -> None:
     """The second time nothing is made, and no file is touched, not even the manifest."""
-    make(tmp_path, 2500)
-    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    assert make(tmp_path, 2500) == (Written(2500, kept=3, made=0), [])
-    assert make(tmp_path, 10) == (Written(2500, kept=3, made=0), [])
-    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    make(folder, 2500)
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    assert make(folder, 2500) == (Written(2500, kept=3, made=0), [])
+    assert make(folder, 10) == (Written(2500, kept=3, made=0), [])
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
 
 
 def test_more_later_is_as_many_at_once(tmp_path: Path) -> None:
     """A larger count keeps the full parts, replaces the shorter one, and ends with the same bytes."""
-    make(tmp_path / "grown", 2500)
-    assert make(tmp_path / "grown", 4000) == (Written(4000, kept=2, made=2), [(2000, 1000), (3000, 1000)])
-    make(tmp_path / "at once", 4000)
-    assert contents(tmp_path / "grown") == contents(tmp_path / "at once")
-    assert verify(tmp_path / "grown") == []
+    grown = place(tmp_path / "grown")
+    make(grown, 2500)
+    assert make(grown, 4000) == (Written(4000, kept=2, made=2), [(2000, 1000), (3000, 1000)])
+    make(place(tmp_path / "at once"), 4000)
+    assert tree(tmp_path / "grown") == tree(tmp_path / "at once")
+    assert verify(grown) == []
 
 
 def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:
     """Also where the parts take turns to be slow, and some are there already; progress is told in order."""
-    make(tmp_path / "one", 20_500)
+    make(place(tmp_path / "one"), 20_500)
 
     def uneven(first: int, rows: int) -> pa.Table:
         time.sleep(0.01 * (first // PART % 3))
         return Maker()(first, rows)
 
     for workers in (2, 4, 16):
-        folder, told = tmp_path / str(workers), list[int]()
+        folder, told = place(tmp_path / str(workers)), list[int]()
         make(folder, 5500)
         write_dataset(folder, 20_500, STREAM, uneven, {"model": "bigram-0"}, workers=workers, on_part=told.append)
         assert told == [1000] * 20 + [500]
-        assert contents(folder) == contents(tmp_path / "one")
+        assert tree(tmp_path / str(workers)) == tree(tmp_path / "one")
 
 
-def test_as_many_parts_are_under_way_as_there_are_workers(tmp_path: Path) -> None:
+def test_as_many_parts_are_under_way_as_there_are_workers(folder: Path) -> None:
     """Memory is bounded by the workers, whatever the count, and none of them idles."""
     lock, busy, most = threading.Lock(), 0, 0
 
@@ -141,11 +150,11 @@ def test_as_many_parts_are_under_way_as_there_are_workers(tmp_path: Path) -> Non
             busy -= 1
         return Maker()(first, rows)
 
-    write_dataset(tmp_path, 40_000, STREAM, count_in, {}, workers=3)
+    write_dataset(folder, 40_000, STREAM, count_in, {}, workers=3)
     assert most == 3
 
 
-def test_where_one_fails_no_other_begins(tmp_path: Path) -> None:
+def test_where_one_fails_no_other_begins(tmp_path: Path, folder: Path) -> None:
     """The error is the caller's; what was finished is whole and is kept, and no temporary file stays."""
     asked: list[int] = []
 
@@ -156,44 +165,44 @@ def test_where_one_fails_no_other_begins(tmp_path: Path) -> None:
         return Maker()(first, rows)
 
     with pytest.raises(OSError, match="No space left"):
-        write_dataset(tmp_path, 1_000_000, STREAM, fails, {}, workers=4)
+        write_dataset(folder, 1_000_000, STREAM, fails, {}, workers=4)
     assert len(asked) < 30
     finished = sorted(set(asked) - {3000})
-    names = {file.name for file in tmp_path.iterdir()}
-    assert sorted(number * PART for number in Journal(tmp_path, STREAM).read(names)) == finished
-    assert names == {JOURNAL, *(part_name(first // PART) for first in finished)}
-    assert all(len(pq.read_table(file)) == PART for file in tmp_path.glob("*.parquet"))
-    assert any("is unfinished" in problem for problem in verify(tmp_path))
-    written, made = make(tmp_path, 40_000, workers=4)
+    assert sorted(number * PART for number in Journal(record_folder(folder), STREAM).read()) == finished
+    parts = {f"{NAMES}/{part_name(first // PART)}" for first in finished}
+    assert set(tree(tmp_path)) == {f"{RECORD}/{JOURNAL}", *parts}
+    assert all(len(pq.read_table(file)) == PART for file in folder.iterdir())
+    assert any("is unfinished" in problem for problem in verify(folder))
+    written, made = make(folder, 40_000, workers=4)
     assert written == Written(40_000, kept=len(finished), made=40 - len(finished))
     assert {first for first, _ in made}.isdisjoint(finished)
-    assert verify(tmp_path) == []
+    assert verify(folder) == []
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"{", b'\n{"stream": "', b"\xff\x00" * 5000, b"[" * 10_000])
 def test_a_run_that_died_is_taken_up(tmp_path: Path, end: bytes) -> None:
     """Each part that was finished is kept, wherever the journal was cut off; the end has the same bytes."""
-    make(tmp_path / "whole", 6000)
+    make(place(tmp_path / "whole"), 6000)
 
     def dies(first: int, rows: int) -> pa.Table:
         if first == 2000:
             raise KeyboardInterrupt
         return Maker()(first, rows)
 
-    died = tmp_path / "died"
+    died = place(tmp_path / "died")
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             write_dataset(died, 6000, STREAM, dies, {"model": "bigram-0"})
-        with (died / JOURNAL).open("ab") as journal:
+        with on_disk(record_folder(died) / JOURNAL).open("ab") as journal:
             journal.write(end)
     assert make(died, 6000) == (Written(6000, kept=2, made=4), [(first, 1000) for first in range(2000, 6000, 1000)])
-    assert contents(died) == contents(tmp_path / "whole")
+    assert tree(tmp_path / "died") == tree(tmp_path / "whole")
 
 
 def test_a_run_that_died_while_it_added(tmp_path: Path) -> None:
     """The manifest is still the old one, and says that the data set is not as it has it; either count is made right."""
-    make(tmp_path / "small", 2500)
-    make(tmp_path / "large", 5000)
+    make(place(tmp_path / "small"), 2500)
+    make(place(tmp_path / "large"), 5000)
 
     def dies(first: int, rows: int) -> pa.Table:
         if first == 3000:
@@ -201,23 +210,23 @@ def test_a_run_that_died_while_it_added(tmp_path: Path) -> None:
         return Maker()(first, rows)
 
     for count, end, kept in ((5000, "large", 3), (2500, "small", 2), (1, "small", 2)):
-        folder = tmp_path / f"{count}"
+        folder = place(tmp_path / f"{count}")
         make(folder, 2500)
         with pytest.raises(KeyboardInterrupt):
             write_dataset(folder, 5000, STREAM, dies, {"model": "bigram-0"})
-        assert any("was left by a job that died" in problem for problem in verify(folder))
+        assert any("the job that was adding to it died" in problem for problem in verify(folder))
         assert make(folder, count)[0].kept == kept
-        assert contents(folder) == contents(tmp_path / end)
+        assert tree(tmp_path / f"{count}") == tree(tmp_path / end)
 
 
-def test_readers_see_whole_parts_only(tmp_path: Path) -> None:
-    """While parts are made, and a short one becomes a full one, whoever reads the folder sees none in the middle."""
-    make(tmp_path, 500)
+def test_readers_see_whole_parts_only(folder: Path) -> None:
+    """While parts are made, and a short one becomes a full one, whoever reads the folder sees nothing else."""
+    make(folder, 500)
     seen, stopped = set[int](), threading.Event()
 
     def read() -> None:
         while not stopped.is_set():
-            for path in tmp_path.glob("*.parquet"):
+            for path in folder.iterdir():
                 index = pq.read_table(path)["index"].to_pylist()
                 assert index == list(range(index[0], index[0] + len(index)))
                 seen.add(len(index))
@@ -230,7 +239,7 @@ def test_readers_see_whole_parts_only(tmp_path: Path) -> None:
         reader = pool.submit(read)
         while 500 not in seen and not reader.done():
             time.sleep(0.001)
-        write_dataset(tmp_path, 60_700, STREAM, slowly, {"model": "bigram-0"}, workers=2)
+        write_dataset(folder, 60_700, STREAM, slowly, {"model": "bigram-0"}, workers=2)
         while 700 not in seen and not reader.done():
             time.sleep(0.001)
         stopped.set()
@@ -238,7 +247,7 @@ def test_readers_see_whole_parts_only(tmp_path: Path) -> None:
     assert seen == {500, 700, 1000}
 
 
-def test_a_journal_of_another_stream_vouches_for_nothing(tmp_path: Path) -> None:
+def test_a_journal_of_another_stream_vouches_for_nothing(folder: Path) -> None:
     """Where the model was made anew, on another machine say, what was drawn from the old one is not taken over."""
 
     def dies(first: int, rows: int) -> pa.Table:
@@ -247,9 +256,9 @@ def test_a_journal_of_another_stream_vouches_for_nothing(tmp_path: Path) -> None
         return Maker()(first, rows)
 
     with pytest.raises(KeyboardInterrupt):
-        write_dataset(tmp_path, 2500, STREAM, dies, {})
-    assert list(Journal(tmp_path, STREAM).read([JOURNAL])) == [0]
-    assert make(tmp_path, 2500, seed=8)[0] == Written(2500, kept=0, made=3)
+        write_dataset(folder, 2500, STREAM, dies, {})
+    assert list(Journal(record_folder(folder), STREAM).read(JOURNAL)) == [0]
+    assert make(folder, 2500, seed=8)[0] == Written(2500, kept=0, made=3)
 
 
 def test_the_names_of_parts() -> None:
@@ -260,31 +269,37 @@ def test_the_names_of_parts() -> None:
         assert part_number(name) is None
 
 
-def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path) -> None:
+def lose_manifest(folder: Path) -> None:
+    """Removes the manifest and its copy."""
+    for file in on_disk(record_folder(folder)).glob("manifest*"):
+        file.unlink()
+
+
+def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path, folder: Path) -> None:
     """Without its manifest a part may be anything, also a damaged one: it is not taken over."""
-    make(tmp_path, 2500)
-    before = contents(tmp_path)
-    part = tmp_path / "part-000001.parquet"
+    make(folder, 2500)
+    before = tree(tmp_path)
+    part = folder / "part-000001.parquet"
     part.write_bytes(part.read_bytes().replace(b"PAR1", b"PAR2"))
-    (tmp_path / "_manifest.json").unlink()
-    assert "is missing" in verify(tmp_path)[0]
-    assert make(tmp_path, 2500)[0] == Written(2500, kept=0, made=3)
-    assert contents(tmp_path) == before
+    lose_manifest(folder)
+    assert "is missing" in verify(folder)[0]
+    assert make(folder, 2500)[0] == Written(2500, kept=0, made=3)
+    assert tree(tmp_path) == before
 
 
-def test_parts_of_a_longer_run_that_died_go(tmp_path: Path) -> None:
+def test_parts_of_a_longer_run_that_died_go(folder: Path) -> None:
     """Nothing vouches for parts behind the manifest's: a reader of the folder would take them for the data set's."""
-    make(tmp_path, 3000)
-    (tmp_path / "_manifest.json").unlink()
-    assert make(tmp_path, 1500)[0] == Written(1500, kept=0, made=2, removed=("part-000002.parquet",))
-    assert rows_of(tmp_path) == list(range(1500))
-    assert verify(tmp_path) == []
+    make(folder, 3000)
+    lose_manifest(folder)
+    assert make(folder, 1500)[0] == Written(1500, kept=0, made=2, removed=("part-000002.parquet",))
+    assert rows_of(folder) == list(range(1500))
+    assert verify(folder) == []
 
 
-def test_another_stream_is_refused(tmp_path: Path) -> None:
+def test_another_stream_is_refused(tmp_path: Path, folder: Path) -> None:
     """Rows of another automaton or seed are not mixed in."""
-    make(tmp_path, 1500)
-    before = contents(tmp_path)
+    make(folder, 1500)
+    before = tree(tmp_path)
     with pytest.raises(ArtifactError, match="another output folder"):
-        make(tmp_path, 1500, seed=8)
-    assert contents(tmp_path) == before
+        make(folder, 1500, seed=8)
+    assert tree(tmp_path) == before

@@ -17,6 +17,7 @@ from generate import generate
 from namegen.commands.main import NAMES as COMMANDS
 from namegen.commands.main import main
 from namegen.corpus.corpus import Corpus
+from namegen.outputs.layout import record_folder
 from namegen.pipeline import Made
 from namegen.report.text import evaluation_text, quality_text
 
@@ -50,7 +51,7 @@ def beside_outputs(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A working directory with the project's `data`, and with an `outputs` that holds the model and names of a run."""
     (tmp_path / "data").symlink_to(ROOT / "data", target_is_directory=True)
     output = on_disk(made.model.path).parents[1]
-    for folder in (on_disk(made.model.path), on_disk(made.names)):
+    for folder in map(on_disk, (made.model.path, made.names, record_folder(made.names))):
         there = tmp_path / "outputs" / folder.relative_to(output)
         there.parent.mkdir(parents=True)
         there.symlink_to(folder, target_is_directory=True)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -25,6 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect.task_runners import ThreadPoolTaskRunner
 
+import command_line
 import engines
 import namegen
 import spread as spread_module
@@ -35,11 +37,12 @@ from generate import generate
 from namegen.errors import OutputError, SettingError
 from namegen.outputs import dataset
 from namegen.outputs.journal import Part
-from namegen.outputs.layout import part_name
+from namegen.outputs.layout import dataset_folder, part_name, record_folder
 from namegen.outputs.manifests import versions
 from namegen.outputs.ranges import Job, check_worker, make_range, parts_in_range, ranges
 from namegen.outputs.rows import Source
 from namegen.outputs.writer import write_dataset
+from namegen.parameters import Parameters
 from namegen.pipeline import Made
 from namegen.storage.files import entries, location, make_folder
 from namegen.storage.locks import alone_in
@@ -47,6 +50,25 @@ from namegen.storage.object_store import EXTRAS
 
 PARTS = 4
 COUNT = PARTS * 2**20 + 1000
+
+
+@pytest.mark.parametrize(("count", "there", "starts"), [(600, 3, 0), (650, 3, 0), (650, 2, 1)])
+def test_a_cluster_is_started_only_for_full_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, there: int, starts: int
+) -> None:
+    """The short last part is made by the job itself, and what nobody uses nobody would close."""
+    monkeypatch.setattr(dataset, "PART_ROWS", tiny.PART)
+    monkeypatch.setattr(command_line, "PART_ROWS", tiny.PART)
+    started: list[Engine] = []
+
+    def start(engine: Engine) -> None:
+        started.append(engine)
+
+    monkeypatch.setattr(Engine, "start", start)
+    tiny.job(tmp_path / "o", count=there * tiny.PART)
+    plan = tiny.plan(tmp_path / "o", count=count)
+    command_line.prepare(replace(plan, automaton=plan.model.load()), Parameters(engine="dask"))
+    assert len(started) == starts
 
 
 @given(st.sets(st.integers(0, 300)), st.integers(1, 64))
@@ -126,9 +148,16 @@ def test_what_answers_and_is_no_cluster(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(tmp_path.iterdir())
 
 
+def mark_in(folder: Path) -> None:
+    """What a living job has in its record."""
+    record = on_disk(record_folder(dataset_folder(folder, "m", 1)))
+    record.mkdir(parents=True)
+    (record / "mark").touch()
+
+
 def job_in(folder: Path, **changes: Any) -> Job:  # noqa: ANN401 - JSON
     stream = {"automaton_sha256": "0" * 64, "stream_version": 1, "seed": 1}
-    job = Job(str(folder), str(folder), stream, "cpu", versions(), "mark")
+    job = Job(str(dataset_folder(folder, "m", 1)), str(folder), stream, "cpu", versions(), "mark")
     return job._replace(**changes)
 
 
@@ -137,7 +166,7 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"is not visible to the worker on .* need a shared --output"):
         make_range(job_in(tmp_path), range(3))
     assert not list(tmp_path.iterdir())
-    (tmp_path / "mark").touch()
+    mark_in(tmp_path)
     assert check_worker(job_in(tmp_path)) == socket.gethostname()
 
 
@@ -151,13 +180,15 @@ def test_a_worker_of_a_dead_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         automaton = model.load()
         assert automaton
         folder = output / "names" / f"model={model.path.name}" / "seed=9"
-        make_folder(folder)
+        record = record_folder(folder)
+        for place in (folder, record):
+            make_folder(place)
         mark = f".job.{'0' * 32}.tmp"
-        (folder / mark).write_bytes(b"")
+        (record / mark).write_bytes(b"")
         job = Job(str(folder), str(model.path), automaton.stream(9), "cpu", versions(), mark)
         assert [part.number for part in make_range(job, range(1))] == [0]
-        with alone_in(folder):
-            assert not (folder / mark).exists()
+        with alone_in(record):
+            assert not (record / mark).exists()
         with pytest.raises(OutputError, match="is not visible to the worker"):
             make_range(job, range(1, 3))
         assert sorted(name for name in entries(folder) if name.endswith("parquet")) == ["part-000000.parquet"]
@@ -165,13 +196,13 @@ def test_a_worker_of_a_dead_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_worker_of_other_versions(tmp_path: Path) -> None:
     """It might write other bytes."""
-    (tmp_path / "mark").touch()
+    mark_in(tmp_path)
     with pytest.raises(SettingError, match=r"has pyarrow \S+ instead of 1.0"):
         check_worker(job_in(tmp_path, versions={**versions(), "pyarrow": "1.0"}))
 
 
 def test_a_worker_with_another_model(tmp_path: Path) -> None:
-    (tmp_path / "mark").touch()
+    mark_in(tmp_path)
     with pytest.raises(OutputError, match="does not hold the job's model"):
         make_range(job_in(tmp_path), range(3))
 
@@ -188,7 +219,7 @@ def test_ranges_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times
             raise OSError(5, "Input/output error")
         return [Part(number, 2**20, "0" * 64, 1) for number in numbers]
 
-    (tmp_path / "mark").touch()
+    mark_in(tmp_path)
     monkeypatch.setattr(spread_module, "make_range", make)
     runner: Any = ThreadPoolTaskRunner(max_workers=2)
     pieces = [(first, first + 1) for first in range(0, 8, 2)]
@@ -207,11 +238,13 @@ def check(made: Made) -> None:
     folder, output = on_disk(made.names), on_disk(made.names).parents[2]
     assert namegen.verify(folder) == []
     parts = [part_name(number) for number in range(PARTS + 1)]
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "_manifest.json", *parts]
+    assert sorted(path.name for path in folder.iterdir()) == parts
+    assert sorted(entries(record_folder(folder))) == [".lock", "manifest.copy.json", "manifest.json"]
     source = Source.load(made.model.path, 42)
     assert source
-    write_dataset(output / "alone", COUNT, source.stream, source.rows, source.configuration, workers=2)
-    assert all((folder / part).read_bytes() == (output / "alone" / part).read_bytes() for part in parts)
+    alone = dataset_folder(output / "alone", "m", 42)
+    write_dataset(alone, COUNT, source.stream, source.rows, source.configuration, workers=2)
+    assert all((folder / part).read_bytes() == (alone / part).read_bytes() for part in parts)
 
 
 @contextmanager

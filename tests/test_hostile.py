@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 import tiny
+from conftest import on_disk
 from namegen.automaton import artifact
 from namegen.automaton.artifact import load
 from namegen.automaton.automaton import Automaton
 from namegen.corpus.corpus import read_corpus
 from namegen.errors import ArtifactError, NamegenError
-from namegen.outputs import dataset
+from namegen.outputs import dataset, layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import Journal, Part
 from namegen.outputs.manifests import open_manifest
@@ -130,13 +131,17 @@ def test_automata(output: Path, tmp_path: Path, times: int) -> None:
 
 def test_manifests(output: Path, tmp_path: Path, times: int) -> None:
     """What is taken has every byte of what was written."""
-    for path, kind in ((tiny.place(output).path / "manifest.json", ModelManifest), (names_of(output), DatasetManifest)):
-        data, written = path.read_bytes(), open_manifest(path.parent, kind).sound()
+    (names,) = layout.datasets_in(output, layout.NAMES)
+    for folder, kind in ((tiny.place(output).path, ModelManifest), (names, DatasetManifest)):
+        data, written = kind.path(folder).read_bytes(), open_manifest(folder, kind).sound()
+        place = layout.dataset_folder(tmp_path, "bigram-0123456789ab", 5)
+        path = on_disk(kind.path(place))
+        path.parent.mkdir(parents=True)
 
-        def read(path: Path, kind: type = kind, written: object = written) -> None:
-            assert open_manifest(path.parent, kind).sound() == written
+        def read(_: Path, place: Path = place, kind: type = kind, written: object = written) -> None:
+            assert open_manifest(place, kind).sound() == written
 
-        taken, refused = attack(tmp_path / kind.FILE, [data], times, read)
+        taken, refused = attack(path, [data], times, read)
         assert refused > 0.95 * (taken + refused)
 
 
@@ -145,21 +150,18 @@ def test_journals(tmp_path: Path, times: int) -> None:
     journal = Journal(tmp_path, {"seed": 1})
     for number in range(3):
         journal.add(Part(number, tiny.PART, "0" * 64, 100))
+    journal.ask(500)
     (path,) = tmp_path.iterdir()
     data = path.read_bytes()
 
     def read(_: Path) -> None:
-        parts = journal.read([path.name])
+        parts = journal.read(path.name)
         assert all(number == part.number >= 0 < part.rows for number, part in parts.items())
+        assert (journal.asked() or 1) > 0
 
     taken, refused = attack(path, [data], times, read)
     assert taken > 0
     assert refused == 0
-
-
-def names_of(output: Path) -> Path:
-    (path,) = output.rglob(DatasetManifest.FILE)
-    return path
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from namegen.commands.main import main
 from namegen.errors import ArtifactError, LeaseError, OutputError, SettingError
 from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
-from namegen.outputs.layout import dataset_folder, part_name
+from namegen.outputs.layout import dataset_folder, part_name, record_folder
 from namegen.outputs.manifests import open_manifest, write_manifest
 from namegen.outputs.room import check_writable
 from namegen.outputs.rows import Source
@@ -137,10 +137,10 @@ def expected(disk: Path) -> dict[str, bytes]:
 
 
 def tree(prefix: RemotePath) -> dict[str, bytes]:
-    """Every object, whole manifests aside."""
+    """Every object but locks and what a repair put aside; of manifests all but how they came to be written."""
     found = {}
     for folder, names in prefix.files_below():
-        for name in names:
+        for name in names if folder.name != ".lock" and not str(folder).startswith(f"{prefix}/aside") else []:
             path = str(folder / name).removeprefix(f"{prefix}/")
             found[path] = tiny.without_time(name, (folder / name).read_bytes())
     return found
@@ -188,7 +188,8 @@ def test_what_is_there_is_not_put_again(made: RemotePath, faults: Faults) -> Non
     second = folder.with_name("seed=2")
     with pytest.raises(KeyboardInterrupt):
         write_dataset(second, 900, source.stream, dies, source.configuration)
-    assert sorted(entries(second)) == ["_journal-000000.jsonl", *map(part_name, range(3))]
+    assert sorted(entries(second)) == [*map(part_name, range(3))]
+    assert sorted(entries(record_folder(second))) == ["journal-000000.jsonl"]
     assert any("is unfinished" in problem for problem in namegen.verify(str(second)))
     written = tiny.job(made, seed=2)
     assert (written.kept, written.made) == (3, 2)
@@ -207,13 +208,23 @@ def test_damage_is_found_and_mended(made: RemotePath, expected: dict[str, bytes]
     elif damage == "one more":
         (folder / part_name(7)).write_bytes(part.read_bytes())
     elif damage == "manifest":
-        manifest = folder / "_manifest.json"
+        manifest = record_folder(folder) / "manifest.json"
         manifest.write_bytes(manifest.read_bytes().replace(b'"seed": 1', b'"seed": 2'))
     else:
         (tiny.place(made).path / "automaton.safetensors").write_bytes(b"0")
     assert namegen.verify(str(made))
     assert namegen.verify(str(made), repair=True) == []
     assert tree(made) == expected
+
+
+def test_an_object_with_any_name(made: RemotePath) -> None:
+    """What others have put there stops nobody; a repair puts it aside."""
+    (names_of(made) / "we:ird@x?#").write_bytes(b"precious")
+    (problem,) = namegen.verify(str(made))
+    assert "we:ird@x?#: is not a part of the data set" in problem
+    assert namegen.verify(str(made), repair=True) == []
+    assert (made / "aside" / names_of(made).parent.name / "seed=1" / "we:ird@x?#").read_bytes() == b"precious"
+    assert tiny.job(made).made == 0
 
 
 def test_two_at_once(made: RemotePath) -> None:
@@ -225,7 +236,7 @@ def test_two_at_once(made: RemotePath) -> None:
 
 
 def test_one_at_a_time(prefix: RemotePath, caplog: pytest.LogCaptureFixture) -> None:
-    """Eight threads add to a number in turns, and none is lost; the lock is gone behind them."""
+    """Eight threads add to a number in turns, and none is lost; nobody is busy behind them."""
     counter = prefix / "counter"
     caplog.set_level(logging.INFO, "namegen")
     counter.write_bytes(b"0")
@@ -243,7 +254,8 @@ def test_one_at_a_time(prefix: RemotePath, caplog: pytest.LogCaptureFixture) -> 
     assert counter.read_bytes() == b"8"
     assert f"Another job is working in {prefix}: waiting for it to end" in caplog.messages
     assert not is_busy(prefix)
-    assert sorted(entries(prefix)) == ["counter"]
+    assert sorted(entries(prefix)) == [".lock", "counter"]
+    assert list(entries(prefix / ".lock")) == ["000008"]
 
 
 def test_a_lock_of_the_dead(prefix: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +268,7 @@ def test_a_lock_of_the_dead(prefix: RemotePath, monkeypatch: pytest.MonkeyPatch)
         assert list(entries(prefix / ".lock")) == ["000005"]
         assert is_busy(prefix)
     assert not is_busy(prefix)
+    assert not entries(prefix)
 
 
 def test_a_job_that_lost_its_lock_stops(prefix: RemotePath, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,8 +483,8 @@ def test_the_command_killed_and_run_again(
         assert wait_until(lambda: bool(parts()), 60)
         process.kill()
     assert 1 <= len(parts()) <= 3
-    (names,) = [folder for folder, _ in prefix.files_below() if folder.name == "seed=42"]
-    journals = [names / name for name in entries(names) if name.startswith("_journal-")]
+    (record,) = [folder for folder, _ in (prefix / "datasets").files_below() if folder.name == "seed=42"]
+    journals = [record / name for name in entries(record) if name.startswith("journal-")]
     finished = sum(journal.read_bytes().count(b'"number"') for journal in journals)
     done = run(own, *arguments)
     assert done.returncode == 0, done.stderr

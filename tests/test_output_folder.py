@@ -10,7 +10,13 @@ import pytest
 from namegen.errors import OutputError
 from namegen.outputs import room as output_folder
 from namegen.outputs.room import check_room, check_writable, file_system_of, readable_size
-from namegen.storage.leases import LOCK
+
+LEFT = ["datasets", "datasets/.lock", "models", "models/.lock", "names"]
+
+
+def entries(folder: Path) -> list[str]:
+    """All that is below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -21,15 +27,18 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
             check_writable(folder)
 
 
-def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_folder_that_can_be_written_is_left_without_files(tmp_path: Path) -> None:
+    """But for the locks: there are only the three folders that a job needs, and `names` is empty."""
     check_writable(tmp_path / "new" / "folder")
-    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == [LOCK]
+    assert entries(tmp_path / "new" / "folder") == LEFT
 
 
 def test_what_a_job_that_died_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / f".probe.{32 * 'a'}.tmp").touch()
+    for folder in ("models", "datasets"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f".probe.{32 * 'a'}.tmp").touch()
     check_writable(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    assert entries(tmp_path) == LEFT
 
 
 @pytest.mark.parametrize("kind", ["fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "mountpoint-s3"])

@@ -16,6 +16,8 @@ import pytest
 from namegen import verify
 from namegen.errors import NamegenError
 from namegen.outputs import dataset
+from namegen.storage import files
+from namegen.storage.leases import LOCK
 from tiny import PART, job, tree
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks /proc for the names of open files")
@@ -72,11 +74,14 @@ class Disk:
             if self.inside(arguments[0]) is None:
                 return call(*arguments, **options)
             with self.lock:
-                self.instants.append(Instant(self.files(), dict(self.flushed), list(self.pending)))
+                self.now()
                 watched(*arguments)
                 return call(*arguments, **options)
 
         return both
+
+    def now(self) -> None:
+        self.instants.append(Instant(self.files(), dict(self.flushed), list(self.pending)))
 
     def files(self) -> dict[Path, bytes]:
         found = {}
@@ -111,6 +116,9 @@ class Disk:
                 files[other] = before
 
         self.pending.append((other.parent, undo))
+        if one.parent != other.parent:  # the old name may outlive the flush of the new one's folder
+            data = self.flushed.get(other, b"")
+            self.pending.append((one.parent, lambda files: files.update({one: data})))
 
     def unlink(self, path: Any) -> None:  # noqa: ANN401
         gone = self.inside(path)
@@ -141,13 +149,19 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Instant]]:
     """An output folder that was filled, then added to, and every instant at which something was about to happen."""
-    folder = tmp_path_factory.mktemp("watched")
+    folder, instants = watch(tmp_path_factory.mktemp("watched"))
+    assert len(instants) > 100
+    return folder, instants
+
+
+def watch(folder: Path) -> tuple[Path, list[Instant]]:
+    """The same, in a folder. The last instant is when the job has said that it is done."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset, "PART_ROWS", PART)
         disk = Disk(folder, patch)
         job(folder / "o", "mlp", 500)
         job(folder / "o", "mlp", 900)
-    assert len(disk.instants) > 100
+        disk.now()
     return folder / "o", disk.instants
 
 
@@ -174,13 +188,30 @@ def test_after_a_power_cut_the_job_is_run_again(
         assert verify(tmp_path / "o") == [], number
 
 
+def stays(instant: Instant, folder: Path) -> bool:
+    """Whether a power cut takes no byte of what is there then; what was removed before may come back."""
+    made = {path: data for path, data in instant.files.items() if path.parts[0] == "o" and path.name != LOCK}
+    for number in range(20):
+        found = instant.after_a_cut(random.Random(number))  # noqa: S311
+        if not made.items() <= found.items():
+            return False
+        restore(found, folder)
+        assert all("was left by a job that died" in problem for problem in verify(folder / "o"))
+    return True
+
+
 def test_what_is_finished_stays(watched: tuple[Path, list[Instant]], tmp_path: Path) -> None:
     """When the job has said that it is done, no power cut takes a byte of it."""
     _, instants = watched
-    for number in range(20):
-        restore(instants[-1].after_a_cut(random.Random(number)), tmp_path)  # noqa: S311
-        # what a job removes at its very end may come back: it is said to be left, and does no harm
-        assert all("was left by a job that died" in problem for problem in verify(tmp_path / "o"))
+    assert stays(instants[-1], tmp_path)
+
+
+@pytest.mark.parametrize("flush", ["_flush_folder", "_flush"])
+def test_what_is_not_flushed_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flush: str) -> None:
+    """Without the flushes of folders, or without any, the test above would fail."""
+    monkeypatch.setattr(files, flush, lambda *_: None)
+    _, instants = watch(tmp_path)
+    assert not stays(instants[-1], tmp_path)
 
 
 def test_without_flushing_it_would_not_hold(watched: tuple[Path, list[Instant]], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from namegen.commands.main import main
 from namegen.errors import ArtifactError, SettingError
 from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
-from namegen.outputs.layout import dataset_folder, report_folder
+from namegen.outputs.layout import dataset_folder, record_folder, report_folder
 from namegen.outputs.manifests import Writing
 from namegen.outputs.model_folder import ModelManifest
 from namegen.storage.files import Location, location
@@ -35,9 +35,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             tiny.job(output, count=300, seed=seed)
         for seed in range(1, 6):
             written = Writing(at=f"2026-10-0{seed}T03:00:00+02:00")
-            rewrite(night(output, seed) / "_manifest.json", DatasetManifest, written=written)
+            rewrite(night(output, seed), DatasetManifest, written=written)
         model = output / "models" / tiny.place(output).path.name
-        rewrite(model / "manifest.json", ModelManifest, written=Writing(at="2026-10-01T02:00:00+02:00"))
+        rewrite(model, ModelManifest, written=Writing(at="2026-10-01T02:00:00+02:00"))
     return output
 
 
@@ -53,6 +53,10 @@ def output(made: Path, tmp_path: Path) -> Path:
 
 def night(output: Path, seed: int) -> Path:
     return dataset_folder(output, tiny.place(output).path.name, seed)
+
+
+def record(output: Path, seed: int) -> Path:
+    return on_disk(record_folder(night(output, seed)))
 
 
 def prune(output: Location, keep: int, *, remove: bool = False) -> Pruned:
@@ -99,12 +103,13 @@ def test_a_model_that_no_data_set_is_of_yet(output: Path) -> None:
     """It is old only if it is older than what is kept."""
     for seed in range(1, 6):
         shutil.rmtree(night(output, seed))
+        shutil.rmtree(record(output, seed))
     assert names(prune(output, 1)) == []
 
 
 def test_what_a_job_is_busy_in_stays(output: Path) -> None:
     """And its model with it, also where nothing else is kept."""
-    with alone_in(night(output, 2)):
+    with alone_in(record(output, 2)):
         pruned = prune(output, 0, remove=True)
     assert [old.path.name for old in pruned.busy] == ["seed=2"]
     assert names(pruned) == ["seed=1", "seed=3", "seed=4", "seed=5"]
@@ -121,12 +126,12 @@ def test_what_a_job_has_added_to_in_the_meantime_stays(output: Path, monkeypatch
 def test_an_unfinished_one_that_is_new_stays(output: Path) -> None:
     """The job may be run again; what was left before the oldest that is kept is old."""
     for seed in (1, 5):
-        (night(output, seed) / "_manifest.json").unlink()
+        (record(output, seed) / "manifest.json").unlink()
     assert names(prune(output, 2)) == ["seed=2"]
 
 
 def test_what_a_newer_version_made_is_not_judged(output: Path) -> None:
-    (night(output, 1) / "_manifest.json").write_text('{"format_version": 2}')
+    (record(output, 1) / "manifest.json").write_text('{"format_version": 3}')
     with pytest.raises(ArtifactError, match="Upgrade namegen"):
         prune(output, 1, remove=True)
     assert night(output, 2).is_dir()
@@ -150,7 +155,7 @@ def test_a_model_stays_with_what_is_left_of_its_names(output: Path, tmp_path: Pa
     assert model not in [old.path for old in prune(output, 0, remove=True).removable]
     night(output, 1).unlink()
     night(output, 7).mkdir(parents=True)
-    assert prune(output, 0, remove=True).removable == []
+    assert names(prune(output, 0, remove=True)) == ["seed=1"]  # the record of what lay behind the link
     night(output, 7).rmdir()
     assert [old.path for old in prune(output, 0, remove=True).removable] == [model]
 
@@ -190,7 +195,7 @@ def test_other_things_stay(output: Path) -> None:
 
 
 def test_what_a_call_that_died_has_left_goes(output: Path) -> None:
-    night(output, 1).rename(night(output, 1).with_name(f".removed-{'0' * 32}"))
+    night(output, 1).rename(output / f".removed-{'0' * 32}")
     prune(output, 4, remove=True)
     assert not list(output.rglob(".removed-*"))
 

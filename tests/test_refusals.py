@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import KNESER_NEY, NAMES, refusal, rewrite
+from conftest import KNESER_NEY, NAMES, on_disk, refusal, rewrite
 from namegen.corpus.corpus import Corpus
+from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
-from namegen.outputs.layout import dataset_folder
-from namegen.outputs.manifests import open_manifest
+from namegen.outputs.manifests import FORMAT_VERSION, open_manifest
 from namegen.outputs.model_folder import ModelManifest, model_name
+from namegen.storage.leases import LOCK
 from namegen.training.recipe import choose
 
 
@@ -104,9 +105,10 @@ def test_a_disk_without_room(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 def test_a_data_set_of_a_newer_version(capsys: pytest.CaptureFixture[str], tmp_path: Path, names: Corpus) -> None:
     """It is found before a model is fitted, also where the model is gone."""
     recipe = choose(names, "kneser-ney", "default", 0.2)
-    folder = dataset_folder(tmp_path, model_name(recipe.configuration(names.sha256)), 42)
-    folder.mkdir(parents=True)
-    (folder / "_manifest.json").write_text('{"format_version": 2}')
+    folder = layout.dataset_folder(tmp_path, model_name(recipe.configuration(names.sha256)), 42)
+    manifest = on_disk(DatasetManifest.path(folder))
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(f'{{"format_version": {FORMAT_VERSION + 1}}}')
     assert "Upgrade namegen" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
 
 
@@ -116,6 +118,11 @@ def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 
     absent = "mps" if torch.cuda.is_available() else "cuda"
     assert f"device '{absent}' is not available" in refusal(capsys, "--names", NAMES, "--device", absent)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file; a lock, which says who was there last, without its text."""
+    return {file: b"" if file.name == LOCK else file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 @pytest.mark.usefixtures("first")
@@ -143,14 +150,15 @@ def test_what_lies_there_is_damaged(
     elif damage == "manifest":
         file.with_name("manifest.json").write_text("{")
     else:
-        (manifest,) = tmp_path.rglob("_manifest.json")
-        manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
+        (manifest,) = tmp_path.glob("datasets/*/*/manifest.json")
+        ours, newer = (f'"format_version": {version}' for version in (FORMAT_VERSION, FORMAT_VERSION + 1))
+        manifest.write_text(manifest.read_text().replace(ours, newer))
         word = "Upgrade"
-    before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
+    before = contents(tmp_path)
     line = refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path)
     assert str(tmp_path) in line
     assert word in line or damage == "missing"
-    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.usefixtures("first")
@@ -160,9 +168,9 @@ def test_what_lies_there_is_of_something_else(
 ) -> None:
     """Manifests that are whole, and do not fit what they lie with."""
     shutil.copytree(output, tmp_path, dirs_exist_ok=True)
-    (model,) = tmp_path.glob("models/*/manifest.json")
-    (names,) = tmp_path.rglob("_manifest.json")
-    own = open_manifest(model.parent, ModelManifest).sound()
+    (model,) = tmp_path.glob("models/*/")
+    (names,) = tmp_path.glob("names/*/*/")
+    own = open_manifest(model, ModelManifest).sound()
     assert own
     if damage == "another model":
         configuration = {**own.configuration, "order": 5}

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.corpus.ngrams import count_ngrams
-from namegen.errors import SettingError
+from namegen.errors import CorpusError, SettingError
 from namegen.model import Model
 from namegen.sampling.reference import ReferenceSampler
-from namegen.sampling.stream import MAX_INDEX, MAX_SEED, sample, sample_batches, with_novelty
+from namegen.sampling.stream import MAX_INDEX, MAX_SEED, arrow_strings, sample, sample_batches, with_novelty
 from namegen.training.quantise import quantise
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
@@ -31,6 +31,14 @@ def reference(automaton: Automaton, seed: int, index: int) -> tuple[str, float]:
 
 def rows(table: pa.Table) -> list[tuple[int, str, float]]:
     return list(zip(*(table[column].to_pylist() for column in ("index", "name", "log_prob")), strict=True))
+
+
+def test_more_text_than_an_array_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its offsets would overflow in silence."""
+    monkeypatch.setattr("namegen.sampling.stream.LARGEST_TEXT", 10)
+    assert arrow_strings(["emma", "zo\xe9", "ab"]).to_pylist() == ["emma", "zo\xe9", "ab"]
+    with pytest.raises(CorpusError, match=r"the names have more than 10 bytes. Use a shorter list"):
+        arrow_strings(["emma", "zo\xe9", "abc"])
 
 
 @settings(max_examples=50)

@@ -59,7 +59,7 @@ def tree(output: Path) -> dict[str, bytes]:
     """Every file but the locks, and what a repair put aside; of manifests all but how they came to be written."""
     files = {}
     for file in sorted(output.rglob("*")):
-        if file.is_file() and file.name != ".lock" and file.suffix != ".aside":
+        if file.is_file() and file.name != ".lock" and layout.ASIDE not in file.relative_to(output).parts:
             files[str(file.relative_to(output))] = without_time(file.name, file.read_bytes())
     return files
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -21,11 +21,11 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from namegen.storage.files import Location, open_regular
+from namegen.storage.files import Location, entries, open_regular
 from namegen.storage.object_store import RemotePath
 
 BLOCK = 64  # parts in a file
-NAME = re.compile(r"_journal-[0-9]{6,15}\.jsonl")
+NAME = re.compile(r"journal-[0-9]{6,15}\.jsonl")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -39,9 +39,10 @@ class Part(NamedTuple):
 
 
 class Journal:
-    """The journal of the data set in a folder.
+    """The journal of a data set.
 
     Args:
+        folder: the folder of the data set's record.
         stream: what decides the rows; lines of another stream are ignored.
         first: the part with which the writer's own range begins.
     """
@@ -52,14 +53,14 @@ class Journal:
         self._lock = Lock()
         self._written: dict[str, bytes] = {}  # the contents of the files in a store
 
-    def read(self, names: Iterable[str]) -> dict[int, Part]:
+    def read(self, *files: str) -> dict[int, Part]:
         """The parts by their numbers. The last of several lines for one part counts.
 
         Args:
-            names: the names of the files in the folder.
+            files: the names of those to read; by default all that there are.
         """
         parts: dict[int, Part] = {}
-        for name in sorted(filter(NAME.fullmatch, names)):
+        for name in sorted(files or journals_in(self._folder)):
             for line in _lines(self._folder / name):
                 with suppress(ValidationError):
                     entry = _Entry.model_validate_json(line)
@@ -69,16 +70,20 @@ class Journal:
 
     def read_block(self) -> dict[int, Part]:
         """The parts of the writer's own range, which has to lie in one file."""
-        return self.read([self.name_for(self._first)])
+        return self.read(self.name_for(self._first))
 
     def name_for(self, number: int) -> str:
         """The name of the file that has the line of a part."""
-        return f"_journal-{number - (number - self._first) % BLOCK:06d}.jsonl"
+        return f"journal-{number - (number - self._first) % BLOCK:06d}.jsonl"
 
     def add(self, part: Part) -> None:
+        """Records a finished part."""
+        self._append(self.name_for(part.number), _Entry(stream=self._stream, **part._asdict()))
+
+    def _append(self, name: str, entry: BaseModel) -> None:
         """Adds a line. It begins with a line break, in case half a line was left before it."""
-        line = f"\n{_Entry(stream=self._stream, **part._asdict()).model_dump_json()}\n".encode()
-        path = self._folder / self.name_for(part.number)
+        line = f"\n{entry.model_dump_json()}\n".encode()
+        path = self._folder / name
         with self._lock:
             if isinstance(path, RemotePath):
                 before = self._written.get(path.name)
@@ -90,11 +95,40 @@ class Journal:
             with path.open("ab") as file:
                 file.write(line)
 
+    def ask(self, count: int) -> None:
+        """Records how many rows the job was asked for, so that somebody else can say how to finish it."""
+        self._append(self.name_for(self._first), _Asked(stream=self._stream, asked=count))
 
-def remove_journal(folder: Location, names: Iterable[str]) -> None:
+    def asked(self) -> int | None:
+        """The most rows that a job was asked for; None if no line says so."""
+        counts = []
+        for name in journals_in(self._folder):
+            for line in _lines(self._folder / name):
+                with suppress(ValidationError):
+                    asked = _Asked.model_validate_json(line)
+                    counts += [asked.asked] if asked.stream == self._stream else []
+        return max(counts, default=None)
+
+
+def journals_in(record: Location) -> list[str]:
+    """The names of the journal's files in the folder of a data set's record, which may not exist."""
+    try:
+        return list(filter(NAME.fullmatch, entries(record)))
+    except FileNotFoundError:
+        return []
+
+
+def remove_journal(record: Location) -> None:
     """Removes the journal, if there is one."""
-    for name in filter(NAME.fullmatch, names):
-        (folder / name).unlink(missing_ok=True)
+    for name in journals_in(record):
+        (record / name).unlink(missing_ok=True)
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    stream: str
+    asked: int = Field(ge=1)
 
 
 class _Entry(BaseModel):

@@ -1,12 +1,15 @@
 """The layout of an output folder. It is spelt here and nowhere else.
 
     <output>/models/<model>-<id>/                             a model
-    <output>/names/model=<model>-<id>/seed=<seed>/            a data set: part-000000.parquet ... and _manifest.json
+    <output>/names/model=<model>-<id>/seed=<seed>/            a data set: part-000000.parquet ... and nothing else
+    <output>/datasets/model=<model>-<id>/seed=<seed>/         its record: manifest, journal and lock
     <output>/reports/model=<model>-<id>/report.html           the page about a model, and its pictures as SVG
     <output>/reports/model=<model>-<id>/seed-<seed>/          the page about a data set
 
-The folders under `names` are Hive partitions: readers of the tree get the columns `model` and `seed` from them. Pages
-are kept apart, because readers take everything in a data set's folder for its rows.
+The folders under `names` are Hive partitions: readers of the tree get the columns `model` and `seed` from them. They
+hold parts and nothing else, at any time, so that every reader takes them as they are. A file that does not belong there
+is put aside by a repair, into `<output>/aside` with the same folders; what is being removed is first moved to
+`<output>/.removed-<hex>`.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from namegen.storage.object_store import RemotePath
 
 L = TypeVar("L", Path, RemotePath, Location)
 
-MODELS, NAMES, REPORTS = "models", "names", "reports"
-MODEL_MANIFEST, DATASET_MANIFEST, PAGE = "manifest.json", "_manifest.json", "report.html"
+MODELS, NAMES, RECORDS, REPORTS, ASIDE = "models", "names", "datasets", "reports", "aside"
+MANIFEST, COPY, PAGE = "manifest.json", "manifest.copy.json", "report.html"
 _MODEL = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}")
 _SEED = re.compile(r"seed=(0|[1-9][0-9]{0,19})")
 _PART = re.compile(r"part-([0-9]{6,15})\.parquet")
@@ -32,14 +35,32 @@ def model_folder(output: L, model: str) -> L:
     return output / MODELS / model
 
 
-def datasets_folder(output: L, model: str) -> L:
-    """The folder that holds the data sets drawn from a model."""
-    return output / NAMES / f"model={model}"
-
-
 def dataset_folder(output: L, model: str, seed: int) -> L:
     """The folder of the data set drawn from a model with a seed."""
-    return datasets_folder(output, model) / f"seed={seed}"
+    return output / NAMES / f"model={model}" / f"seed={seed}"
+
+
+def record_folder(dataset: Location) -> Location:
+    """The folder of the record of a data set: its manifest, journal and lock."""
+    place = absolute(dataset)
+    return place.parent.parent.parent / RECORDS / place.parent.name / place.name
+
+
+def is_record(folder: Location) -> bool:
+    """Whether a folder that is named like a data set's is that of its record."""
+    return absolute(folder).parent.parent.name == RECORDS
+
+
+def dataset_of(record: Location) -> Location:
+    """The folder of the parts of a data set, from that of its record."""
+    place = absolute(record)
+    return place.parent.parent.parent / NAMES / place.parent.name / place.name
+
+
+def aside_folder(dataset: Location) -> Location:
+    """The folder for what lay in a data set's folder and did not belong there."""
+    place = absolute(dataset)
+    return place.parent.parent.parent / ASIDE / place.parent.name / place.name
 
 
 def report_folder(folder: Location) -> Location:
@@ -68,15 +89,23 @@ def models_in(output: Location) -> list[Location]:
     return folders_in(output / MODELS)
 
 
-def datasets_in(output: Location) -> list[Location]:
-    """The folders of data sets under `names`."""
-    models = [folder for folder in folders_in(output / NAMES) if folder.name.startswith("model=")]
+def datasets_in(output: Location, top: str) -> list[Location]:
+    """The folders of data sets under `names`, or of their records under `datasets`."""
+    models = [folder for folder in folders_in(output / top) if folder.name.startswith("model=")]
     return [folder for model in models for folder in datasets_among(model)]
 
 
 def datasets_among(folder: Location) -> list[Location]:
     """The folders of data sets in the folder of a model's data sets."""
     return [dataset for dataset in folders_in(folder) if seed_of(dataset) is not None]
+
+
+def _above(place: Location) -> list[Location]:
+    """The folders above one, or in a store the prefixes, down to the root or the bucket."""
+    above = [place.parent]
+    while above[-1].parent != above[-1]:
+        above.append(above[-1].parent)
+    return above
 
 
 def folders_in(folder: Location) -> list[Location]:
@@ -116,5 +145,7 @@ def output_of(folder: Location) -> Location:
 
 
 def is_below_names(folder: Location) -> bool:
-    """Whether readers of a folder above would take every Parquet file in this one for a part."""
-    return any(part == NAMES or part.startswith("model=") for part in absolute(folder).parts)
+    """Whether a folder is `names` of an output folder, or below it, where readers take everything for a part."""
+    place = absolute(folder)
+    names = [above for above in (place, *_above(place)) if above.name == NAMES]
+    return any((above.parent / beside).is_dir() for above in names for beside in (MODELS, RECORDS))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from namegen.errors import ArtifactError, LeaseError, NewerFormatError, unreadable
+from namegen.errors import ArtifactError, LeaseError, NewerFormatError, encodable, unreadable
+from namegen.outputs.layout import COPY, MANIFEST
 from namegen.storage.files import Location, open_regular, write_atomically
 from namegen.storage.object_store import RemotePath
 
-FORMAT_VERSION = 1  # of the manifests and of what they describe
+FORMAT_VERSION = 2  # of the manifests and of what they describe
 LARGEST_MANIFEST = 2**30  # bytes; the manifest of a million parts has a tenth of this
 
 
@@ -39,6 +41,11 @@ class Writing(BaseModel):
     origin: dict[str, Any] = Field(default_factory=dict)
     sha256: str = ""
 
+    @field_validator("origin", mode="after")
+    @classmethod
+    def _as_unicode(cls, origin: dict[str, Any]) -> dict[str, Any]:
+        return {name: encodable(value) if isinstance(value, str) else value for name, value in origin.items()}
+
     @property
     def time(self) -> str:
         """`at` in UTC, so that later times compare greater as text; empty if it is not a time."""
@@ -53,11 +60,16 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    FILE: ClassVar[str]
+    FILE: ClassVar[str] = MANIFEST
 
     format_version: int = FORMAT_VERSION
     versions: dict[str, str] = Field(default_factory=versions)
     written: Writing = Field(default_factory=Writing)
+
+    @classmethod
+    def path(cls, folder: Location, *, copy: bool = False) -> Location:
+        """Where the manifest of a model or a data set belongs, or the copy of it."""
+        return folder / (COPY if copy else cls.FILE)
 
 
 M = TypeVar("M", bound=Manifest)
@@ -91,50 +103,63 @@ class Opened(Generic[M]):
         return self.manifest
 
 
-def open_manifest(folder: Location, kind: type[M]) -> Opened[M]:
+def open_manifest(folder: Location, kind: type[M], *, copy: bool = False) -> Opened[M]:
     """Opens the manifest of a folder.
+
+    Args:
+        copy: open the copy of the manifest, which only a data set has.
 
     Raises:
         NewerFormatError: if its format is newer than this version of namegen.
     """
-    path = folder / kind.FILE
-
-    def damaged(what: str) -> ArtifactError:
-        return ArtifactError(what, str(path), remedy_for(folder))
-
+    path = kind.path(folder, copy=copy)
     try:
-        with open_regular(path) as file:
-            data = file.read(LARGEST_MANIFEST + 1)
-        if len(data) > LARGEST_MANIFEST:
-            return Opened(None, damaged(f"cannot be read (it has more than {LARGEST_MANIFEST:,} bytes)"))
-        newest = _Versioned.model_validate_json(data).format_version
-        if newest > FORMAT_VERSION:
-            what = f"has format version {newest}, but this version of namegen only reads up to {FORMAT_VERSION}"
-            raise NewerFormatError(what, str(path), "Upgrade namegen, or name another output folder")
-        manifest = kind.model_validate_json(data)
+        manifest, data = _parse(path, kind)
     except FileNotFoundError:
         return Opened(None, None)
     except OSError as error:
         return Opened(None, unreadable(error, path))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "JSON"
-        return Opened(None, damaged(f"is not a manifest ({where}: {first['msg']})"))
-    if data != _text(_sealed(manifest)):
-        return Opened(manifest, damaged("was altered: its checksum does not match"))
-    return Opened(manifest, None)
+        what = f"is not a manifest ({'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']})"
+        return Opened(None, ArtifactError(what, str(path), remedy_for(folder)))
+    except _OldFormatError as error:
+        return Opened(None, error)
+    is_whole = data == _text(_sealed(manifest))
+    what = "was altered: its checksum does not match"
+    return Opened(manifest, None if is_whole else ArtifactError(what, str(path), remedy_for(folder)))
 
 
-def write_manifest(folder: Location, manifest: Manifest, *, only_if_none: bool = False) -> None:
+class _OldFormatError(ArtifactError):
+    """A manifest of an older format."""
+
+
+def _parse(path: Location, kind: type[M]) -> tuple[M, bytes]:
+    with open_regular(path) as file:
+        data = file.read(LARGEST_MANIFEST + 1)
+    if len(data) > LARGEST_MANIFEST:
+        raise OSError(errno.EFBIG, f"it has more than {LARGEST_MANIFEST:,} bytes", str(path))
+    version = _Versioned.model_validate_json(data).format_version
+    if version > FORMAT_VERSION:
+        what = f"has format version {version}, but this version of namegen only reads up to {FORMAT_VERSION}"
+        raise NewerFormatError(what, str(path), "Upgrade namegen, or name another output folder")
+    if version < FORMAT_VERSION:
+        what = f"has the old format version {version}, and this version of namegen only reads {FORMAT_VERSION}"
+        raise _OldFormatError(what, str(path), "Remove the output folder, and run the job again")
+    return kind.model_validate_json(data), data
+
+
+def write_manifest(folder: Location, manifest: Manifest, *, copy: bool = False, only_if_none: bool = False) -> None:
     """Writes a folder's manifest with its checksum, as JSON that people can read, with the format version first.
 
     Args:
+        copy: write the copy.
         only_if_none: in a store, where a request may arrive late, refuse to replace a manifest.
 
     Raises:
         LeaseError: if there is one all the same.
     """
-    path, text = folder / manifest.FILE, _text(_sealed(manifest))
+    path, text = manifest.path(folder, copy=copy), _text(_sealed(manifest))
     if only_if_none and isinstance(path, RemotePath):
         try:
             path.create(text)

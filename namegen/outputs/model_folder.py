@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import model_validator
 
@@ -35,6 +35,7 @@ from namegen.storage.files import (
     write_atomically,
     write_frame,
 )
+from namegen.training.checkpoint import FILE as CHECKPOINT
 from namegen.training.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ class Contents:
 
 class ModelManifest(Manifest):
     """What a model's folder holds: `files` with their SHA-256, and the `configuration` that the id is made from."""
-
-    FILE: ClassVar[str] = layout.MODEL_MANIFEST
 
     model: str
     configuration: dict[str, Any]
@@ -184,7 +183,7 @@ class ModelFolder:
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint from which an interrupted training of this model resumes."""
-        return Checkpoint(self.path / "checkpoint.safetensors", absolute(self.path).name)
+        return Checkpoint(self.path / CHECKPOINT, absolute(self.path).name)
 
     def save(self, contents: Contents) -> None:
         """Writes the folder, the manifest last."""

@@ -2,7 +2,7 @@
 
 A job is small and plain, so that any engine can carry it. The automaton and the names come from the model's folder,
 and are loaded once per process. Only full parts are made here, which have the same bytes whatever the count is; the
-job itself, which holds the lock, makes the short last one. The job leaves a mark in the folder, and the next job
+job itself, which holds the lock, makes the short last one. The job leaves a mark in the record, and the next job
 removes it, so that a worker whose job is dead stops before its next part.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from namegen.errors import ArtifactError, OutputError, SettingError
 from namegen.outputs import dataset
 from namegen.outputs.journal import BLOCK, Journal, Part
-from namegen.outputs.layout import part_name
+from namegen.outputs.layout import part_name, record_folder
 from namegen.outputs.manifests import versions
 from namegen.outputs.rows import Source
 from namegen.outputs.writer import make_parts
@@ -31,7 +31,7 @@ class Job(NamedTuple):
         stream: what decides the rows.
         device: where to draw.
         versions: those of the job; a worker with others might write other bytes.
-        mark: the name of a file that the job has put into `folder`.
+        mark: the name of a file that the job has put into the data set's record.
     """
 
     folder: str
@@ -79,7 +79,7 @@ def check_worker(job: Job) -> str:
         SettingError: if it has other versions.
     """
     host = platform.node()
-    if not (location(job.folder) / job.mark).is_file():
+    if not (record_folder(location(job.folder)) / job.mark).is_file():
         remedy = "Workers on other hosts need a shared --output: a network mount, or an object store"
         raise OutputError(f"is not visible to the worker on {host}, or its job has ended", job.folder, remedy)
     own = versions()
@@ -100,7 +100,7 @@ def make_range(job: Job, numbers: range) -> list[Part]:
     """
     check_worker(job)
     folder = location(job.folder)
-    finished = Journal(folder, job.stream, numbers.start).read_block()
+    finished = Journal(record_folder(folder), job.stream, numbers.start).read_block()
     kept = [part for number, part in finished.items() if number in numbers and _is_intact(job, part)]
     missing = [number for number in numbers if number not in {part.number for part in kept}]
     if not missing:

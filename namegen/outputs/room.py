@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from namegen.errors import OutputError
-from namegen.storage.files import Location, temporary_beside
+from namegen.outputs import layout
+from namegen.storage.files import Location, make_folder, temporary_beside
 from namegen.storage.leases import term
 from namegen.storage.locks import alone_in
 from namegen.storage.object_store import RemotePath
@@ -22,33 +23,43 @@ ELSEWHERE = "Name another folder with --output"
 COPYING = re.compile(r"fuse\.(s3fs|yas3fs|goofys|geesefs|gcsfuse|blobfuse2?|rclone|mount-s3)|mountpoint-s3")
 
 
-def check_writable(folder: Location) -> None:
-    """Makes `folder` if it is missing, and tries in it what every write of a job does.
+def check_writable(output: Location) -> None:
+    """Makes the output folder and those in it, and tries what every write of a job does.
 
     Raises:
         OutputError: if a file cannot be written, or a rename does not replace a file atomically.
     """
-    if isinstance(folder, RemotePath):
-        _check_store(folder)
+    if isinstance(output, RemotePath):
+        _check_store(output)
         return
+    names, record = output / layout.NAMES, output / layout.RECORDS
     try:
-        with alone_in(folder):  # which first removes what a dead job left
-            new, old = (temporary_beside(folder / "probe") for _ in range(2))
-            try:
-                new.write_bytes(b"new")
-                old.touch()
-                new.replace(old)
-                is_replaced = old.read_bytes() == b"new" and not new.exists()
-            finally:
-                new.unlink(missing_ok=True)
-                old.unlink(missing_ok=True)
-        file_system = file_system_of(folder)
+        is_atomic = all([_replaces(output / layout.MODELS), _replaces(record)])
+        file_system = file_system_of(record)
+        make_folder(names)
+        is_one = names.stat().st_dev == record.stat().st_dev
     except (OSError, ValueError) as error:  # ValueError: the path has a null character
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise OutputError(f"cannot be written ({reason})", str(folder), ELSEWHERE) from error
-    if not is_replaced or COPYING.fullmatch(file_system):
+        raise OutputError(f"cannot be written ({reason})", str(output), ELSEWHERE) from error
+    if not is_atomic or COPYING.fullmatch(file_system):
         what = f"is on a file system without atomic renames (type: {file_system or 'unknown'})"
-        raise OutputError(what, str(folder), ELSEWHERE)
+        raise OutputError(what, str(output), ELSEWHERE)
+    if not is_one:
+        raise OutputError(f"is not on one file system with {record}", str(names), "Move them to one, without links")
+
+
+def _replaces(folder: Path) -> bool:
+    """Whether a rename in a folder replaces a file. What a dead job left there is removed first."""
+    with alone_in(folder):
+        new, old = (temporary_beside(folder / "probe") for _ in range(2))
+        try:
+            new.write_bytes(b"new")
+            old.touch()
+            new.replace(old)
+            return old.read_bytes() == b"new" and not new.exists()
+        finally:
+            new.unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
 
 
 def _check_store(folder: RemotePath) -> None:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -108,18 +106,4 @@ def difference(path: Path, part: Part, source: Source, *, deep: bool) -> str | N
                     return f"has the row {row}, but the model draws {wanted}"
     except (OSError, pa.ArrowException, MemoryError, StopIteration, ValueError) as error:
         return f"cannot be read as Parquet ({str(error).partition(chr(10))[0]})"
-    return None
-
-
-def rows_by_footer(path: Location, number: int, stream: dict[str, Any]) -> int | None:
-    """How many rows a file has, if it says itself that it is this part of this stream."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with suppress(OSError, pa.ArrowException, ValueError, LookupError, TypeError, RecursionError):
-        with open_regular(path) as file:
-            metadata = pq.ParquetFile(file).metadata
-        identity = {**stream, "first": number * dataset.PART_ROWS}
-        if json.loads(metadata.metadata[b"namegen"]) == identity and 0 < metadata.num_rows <= dataset.PART_ROWS:
-            return int(metadata.num_rows)
     return None

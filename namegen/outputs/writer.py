@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from namegen.errors import ArtifactError, LeaseError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import DatasetManifest
-from namegen.outputs.journal import NAME as JOURNAL
+from namegen.outputs.dataset import DatasetManifest, State
 from namegen.outputs.journal import Journal, Part, remove_journal
-from namegen.outputs.layout import part_name, part_number
+from namegen.outputs.layout import part_name, part_number, record_folder
 from namegen.outputs.manifests import open_manifest, write_manifest
 from namegen.storage.files import (
     Location,
@@ -32,6 +31,7 @@ from namegen.storage.files import (
     temporaries,
     temporary_beside,
 )
+from namegen.storage.leases import LOCK
 from namegen.storage.object_store import RemotePath
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ class Survey:
 Elsewhere = Callable[[Survey, Sequence[int]], list[Part]]
 
 
-def survey(
-    folder: Location, count: int, stream: dict[str, Any], *, workers: int = 1, intact: Mapping[int, Part] | None = None
-) -> Survey:
+def survey(folder: Location, count: int, stream: dict[str, Any], *, workers: int = 1) -> Survey:
     """Finds out which parts of a data set of at least `count` rows are there and intact.
 
     On a disk each file is read, and must match its SHA-256. In a store, which has checksums of its own and may be far
@@ -104,39 +102,36 @@ def survey(
     Args:
         stream: what decides the rows, as JSON; the data set of another stream is refused.
         workers: how many parts are read at once.
-        intact: the parts that are known to be intact; None to find out.
 
     Raises:
         ArtifactError: if the manifest is damaged, of another stream, or of a newer format, or if a folder is in the
             way of a file.
     """
-    make_folder(folder)
-    manifest = open_manifest(folder, DatasetManifest).sound()
+    record = record_folder(folder)
+    for place in (folder, record):
+        make_folder(place)
+    state = State.of(folder, stream)
+    manifest = state.opened.sound()
     if manifest:
         manifest.check_stream(folder, stream)
-    there = entries(folder)
-    for name in sorted(name for name, size in there.items() if size is None):
-        if name == DatasetManifest.FILE or JOURNAL.fullmatch(name) or part_number(name) is not None:
-            what = "is a folder where a file of the data set belongs"
-            raise ArtifactError(what, str(folder / name), "Move it elsewhere")
-    count = max(count, manifest.rows if manifest else 0)  # a data set never shrinks
+    blocked = [folder / name for name, size in state.files.items() if size is None and part_number(name) is not None]
+    blocked += [record / name for name, size in entries(record).items() if size is None and name != LOCK]
+    for place in sorted(blocked, key=str):
+        what = "is a folder where a file of the data set belongs"
+        raise ArtifactError(what, str(place), "Move it elsewhere")
+    sealed = state.sealed(stream)
+    count = max(count, sealed.rows if sealed else 0)  # a data set never shrinks
     numbers = range(dataset.parts_for(count))
-    recorded: list[Mapping[int, Part]] = [intact or {}]
-    if intact is None:
-        recorded = [manifest.parts() if manifest else {}, Journal(folder, stream).read(there)]
 
     def expected(number: int) -> list[Part]:
-        rows = dataset.rows_in_part(number, count)
-        known = [parts[number] for parts in recorded if number in parts and parts[number].rows == rows]
-        return known if part_name(number) in there else []
+        is_there = part_name(number) in state.files
+        return state.recorded(number, dataset.rows_in_part(number, count)) if is_there else []
 
     def find(number: int) -> Part | None:
-        parts, name = expected(number), part_name(number)
-        if intact is None:
-            parts = [part for part in parts if part.size == there[name]]
-            if parts and not isinstance(folder, RemotePath):
-                actual = sha256_of(folder / name)
-                parts = [part for part in parts if part.sha256 == actual]
+        parts = [part for part in expected(number) if part.size == state.files[part_name(number)]]
+        if parts and not isinstance(folder, RemotePath):
+            actual = sha256_of(folder / part_name(number))
+            parts = [part for part in parts if part.sha256 == actual]
         return parts[0] if parts else None
 
     with closing(in_order(find, numbers, workers)) as parts:
@@ -167,11 +162,12 @@ def make_parts(
         check_alone: raises an error if another job may be at work by now; called before each part is put in place.
         journal_from: where this process's own range begins, if other processes make other parts.
     """
-    journal = Journal(folder, stream, next(iter(numbers), 0) if journal_from is None else journal_from)
+    record = record_folder(folder)
+    journal = Journal(record, stream, next(iter(numbers), 0) if journal_from is None else journal_from)
 
     def make(number: int) -> Future[Part]:
         path, first, rows = folder / part_name(number), number * dataset.PART_ROWS, dataset.rows_in_part(number, count)
-        temporary = temporary_beside(path)
+        temporary = temporary_beside(record / path.name)
         try:
             write_part(temporary, make_rows(first, rows), {**stream, "first": first})
             part = Part(number, rows, sha256_of(temporary), temporary.stat().st_size)
@@ -229,8 +225,9 @@ def seal(surveyed: Survey, made: Iterable[Part], configuration: dict[str, Any]) 
         part_bytes=tuple(parts[number].size for number in range(len(parts))),
     )
     if not before or (before.rows, before.parts()) != (surveyed.count, parts):
+        write_manifest(folder, manifest, copy=True)
         write_manifest(folder, manifest, only_if_none=before is None)
-    remove_journal(folder, there)
+    remove_journal(record_folder(folder))
     replaced = tuple(map(part_name, surveyed.altered))
     return Written(surveyed.count, len(surveyed.kept), len(surveyed.missing), replaced, tuple(removed))
 
@@ -245,7 +242,6 @@ def write_dataset(
     workers: int = 1,
     on_part: Callable[[int], None] = lambda rows: None,
     check_alone: Callable[[], None] = lambda: None,
-    intact: Mapping[int, Part] | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Written:
     """Makes `folder` a data set of at least `count` rows, and keeps the parts that are there and intact.
@@ -256,15 +252,18 @@ def write_dataset(
         elsewhere: makes the full parts that are missing; None to make them in this process. The last part, which may
             be short, is always made here, by the job that holds the lock.
     """
-    surveyed = survey(folder, count, stream, workers=workers, intact=intact)
+    surveyed = survey(folder, count, stream, workers=workers)
     for part in surveyed.kept.values():
         on_part(part.rows)
     here, made = surveyed.missing, []
+    if here:
+        check_alone()
+        Journal(record_folder(folder), stream).ask(surveyed.count)
     if elsewhere:
         full = [number for number in here if dataset.rows_in_part(number, surveyed.count) == dataset.PART_ROWS]
         here = [number for number in here if number not in set(full)]
         made = elsewhere(surveyed, full) if full else []
-        for left in temporaries(folder):  # by workers that died
+        for left in temporaries(record_folder(folder)):  # by workers that died
             left.unlink(missing_ok=True)
     made += make_parts(
         folder, here, surveyed.count, stream, make_rows, workers=workers, on_part=on_part, check_alone=check_alone
@@ -273,6 +272,37 @@ def write_dataset(
     written = seal(surveyed, made, configuration)
     check_alone()  # what was sent just before may have arrived late
     return written
+
+
+def restore_parts(
+    folder: Location,
+    parts: Iterable[Part],
+    stream: dict[str, Any],
+    make_rows: Callable[[int, int], pa.Table],
+    *,
+    check_alone: Callable[[], None] = lambda: None,
+) -> int:
+    """Makes recorded parts again, if they become the very bytes that are recorded; returns how many did."""
+    restored = 0
+    for part in parts:
+        path, first = folder / part_name(part.number), part.number * dataset.PART_ROWS
+        temporary = temporary_beside(record_folder(folder) / path.name)
+        try:
+            write_part(temporary, make_rows(first, part.rows), {**stream, "first": first})
+            if sha256_of(temporary) == part.sha256:
+                check_alone()
+                _clear(path)
+                put_in_place(temporary, path)
+                restored += 1
+        finally:
+            temporary.unlink(missing_ok=True)
+    return restored
+
+
+def _clear(path: Location) -> None:
+    """Removes a link or a pipe where a part belongs; what a link leads to stays."""
+    if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
+        path.unlink()
 
 
 def in_order(work: Callable[[A], T], arguments: Sequence[A], workers: int) -> Generator[T]:

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from namegen.automaton.automaton import Automaton
-from namegen.errors import SettingError
+from namegen.errors import CorpusError, SettingError
 from namegen.vocabulary import Vocabulary
 
 MAX_SEED = 2**64 - 1  # the key of the generator has 64 bits
 MAX_INDEX = 2**63 - 1  # an index is an int64
+LARGEST_TEXT = 2**31 - 1  # bytes: the offsets of an Arrow array of strings are int32
 SCHEMA = pa.schema(
     [
         pa.field("index", pa.int64(), nullable=False),
@@ -113,8 +114,14 @@ def sample(automaton: Automaton, seed: int, first: int, count: int, device: str 
 
 
 def arrow_strings(names: Sequence[str]) -> pa.StringArray:
-    """Names as an Arrow array. Unlike `pa.array`, it does not import pandas if that is installed."""
+    """Names as an Arrow array. Unlike `pa.array`, it does not import pandas if that is installed.
+
+    Raises:
+        CorpusError: if they have more than 2 GiB of UTF-8, as Arrow's offsets have 32 bits.
+    """
     encoded = [name.encode() for name in names]
+    if sum(map(len, encoded)) > LARGEST_TEXT:
+        raise CorpusError(f"the names have more than {LARGEST_TEXT:,} bytes", remedy="Use a shorter list")
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 

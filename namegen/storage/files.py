@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Location = Path | RemotePath
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 def location(text: str | Path | RemotePath) -> Location:
@@ -101,13 +101,13 @@ def temporary_beside(path: Location) -> Path:
 
 def temporaries(folder: Location) -> list[Path]:
     """The files that `temporary_beside` named. If no job is working in the folder, dead ones have left them."""
-    if isinstance(folder, RemotePath):
+    if isinstance(folder, RemotePath) or not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name) and not path.is_dir())
+    return sorted(path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name) and not path.is_dir())
 
 
 def entries(folder: Location) -> dict[str, int | None]:
-    """The names in a folder, with their sizes in bytes; None for a folder, -1 for a broken link.
+    """The names in a folder, with their sizes in bytes; None for a folder; -1 for a link that leads nowhere.
 
     Raises:
         OSError: if there is no such folder on the disk; in a store it is just empty.
@@ -119,7 +119,9 @@ def entries(folder: Location) -> dict[str, int | None]:
         for entry in entries:
             try:
                 sizes[entry.name] = None if entry.is_dir() else entry.stat().st_size
-            except FileNotFoundError:  # it was removed in the meantime, or is a broken link
+            except OSError as error:
+                if error.errno not in {errno.ENOENT, errno.ELOOP}:
+                    raise
                 sizes[entry.name] = -1
     return sizes
 

@@ -1,8 +1,9 @@
 """One job at a time in a folder. Two jobs that want the same files take turns; the second finds what the first made.
 
-The lock is the operating system's own, on an open file (flock, or LockFileEx on Windows), and not the existence of the
-file. So a process that dies, in whatever way, releases it, on this host or, over NFS, on another. No lock is ever
-stale, and the file `.lock` may stay. Its name begins with ".", so that readers of the folder skip it.
+On a disk the lock is the kernel's own, on the open file `.lock`, and not the existence of that file. So a process that
+dies, in whatever way, releases it, on this host or, over NFS, on another, and a process that is stopped keeps it. No
+lock is ever stale. The file says who holds it, for people. A folder may be removed, with its lock, by whoever holds the
+lock: a job that waited for it notices, and makes the folder again.
 
 A network mount that keeps its locks to one host (NFS with `nolock`) lets two hosts work at once. Each file is still
 written whole and with the same bytes, but one host may remove what the other is still writing; that job fails and can
@@ -13,12 +14,19 @@ An object store has no such locks; see `leases`.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import platform
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
 
-from filelock import FileLock, Timeout
+import portalocker
+from portalocker.exceptions import AlreadyLocked, LockException
 
 from namegen.errors import OutputError
 from namegen.storage.files import Location, make_folder, temporaries
@@ -26,6 +34,7 @@ from namegen.storage.leases import LOCK, is_leased, lease_on
 from namegen.storage.object_store import RemotePath
 
 MARK = re.compile(r"\.job\.[0-9a-f]{32}\.tmp")  # the workers of a job look for it; see `outputs.ranges`
+PAUSE = 0.05  # seconds between two tries to lock: the kernel's own waiting cannot be interrupted on every system
 log = logging.getLogger(__name__)
 
 
@@ -45,34 +54,66 @@ def alone_in(folder: Location) -> Iterator[Callable[[], None]]:
                 (folder / name).unlink(missing_ok=True)
             yield check
         return
-    make_folder(folder)
-    lock = FileLock(folder / LOCK)
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("Another job is working in %s: waiting for it to end", folder)
-            lock.acquire()
-    except NotImplementedError:
-        raise OutputError("is on a file system without locks", str(folder), "Name another with --output") from None
-    try:
+    with _locked(folder):
         for left in temporaries(folder):
             left.unlink(missing_ok=True)
         yield lambda: None
-    finally:
-        lock.release()
 
 
 def is_busy(folder: Location) -> bool:
     """Whether a job is working in `folder`. Nothing is written, so the folder may be read-only."""
     if isinstance(folder, RemotePath):
         return is_leased(folder)
-    if not (folder / LOCK).exists():  # no job was ever here
-        return False
+    deadline = time.monotonic() + 1  # another process that only checks is gone by then
     try:
-        with FileLock(folder / LOCK, timeout=1):  # another process that only checks is gone by then
-            return False
-    except Timeout:
-        return True
-    except (OSError, NotImplementedError):
-        return False  # we are not allowed to lock it
+        with (folder / LOCK).open("rb") as file:
+            while not _try(file, folder, portalocker.LockFlags.SHARED):
+                if time.monotonic() > deadline:
+                    return True
+                time.sleep(PAUSE)
+    except (OSError, OutputError):  # no job was ever here, or we are not allowed to know
+        return False
+    return False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    is_logged = False
+    while True:
+        make_folder(folder)
+        try:
+            file = os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        except FileNotFoundError:  # removed again, by whoever held the lock
+            continue
+        with file:
+            while not _try(file, folder, portalocker.LockFlags.EXCLUSIVE):
+                if not is_logged:
+                    is_logged = True
+                    log.info("Another job is working in %s: waiting for it to end", folder)
+                time.sleep(PAUSE)
+            if not _is_at(file, folder / LOCK):
+                continue
+            file.truncate()
+            file.write(json.dumps({"host": platform.node(), "process": os.getpid()}).encode())
+            file.flush()
+            yield  # the end of the file's block releases the lock
+            return
+
+
+def _try(file: IO[bytes], folder: Path, kind: portalocker.LockFlags) -> bool:
+    try:
+        portalocker.lock(file, kind | portalocker.LockFlags.NON_BLOCKING)
+    except AlreadyLocked:
+        return False
+    except LockException as error:
+        remedy = "Name another folder with --output, on a file system with flock"
+        raise OutputError(f"is on a file system without locks ({error})", str(folder), remedy) from error
+    return True
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is still the one at its path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

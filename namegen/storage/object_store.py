@@ -67,7 +67,13 @@ class RemotePath:
         return hash(str(self))
 
     def __truediv__(self, name: str | Path) -> RemotePath:
-        return RemotePath(f"{self}/{name}")
+        return self._at(f"{self.key}/{name}")
+
+    def _at(self, key: str) -> RemotePath:
+        """Another place in the same store, whose name may have any character: it is no URL that a person has typed."""
+        place = object.__new__(RemotePath)
+        place.protocol, place.key = self.protocol, key.strip("/")
+        return place
 
     @property
     def name(self) -> str:
@@ -77,7 +83,7 @@ class RemotePath:
     @property
     def parent(self) -> RemotePath:
         """The text before the last slash; a bucket is its own parent."""
-        return RemotePath(f"{self.protocol}://{self.key.rpartition('/')[0] or self.key}")
+        return self._at(self.key.rpartition("/")[0] or self.key)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -144,7 +150,7 @@ class RemotePath:
         for path in sorted(keys):
             folder, _, name = path.rpartition("/")
             folders.setdefault(folder, []).append(name)
-        return ((RemotePath(f"{self.protocol}://{folder}"), names) for folder, names in sorted(folders.items()))
+        return ((self._at(folder), names) for folder, names in sorted(folders.items()))
 
     def read_bytes(self) -> bytes:
         """Its contents."""

@@ -20,6 +20,7 @@ from safetensors.numpy import save
 from namegen.errors import ArtifactError
 from namegen.storage.files import Location, local_copy, make_folder, write_atomically
 
+FILE = "checkpoint.safetensors"  # in the model's folder
 Curve = Sequence[tuple[int, float, float | None]]  # number, loss and dev NLL of each pass
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -1,13 +1,14 @@
-"""Finds out whether a data set is what its manifest says and its model draws, and if not, makes it so.
+"""Finds out whether a data set is what its manifest says and its model draws, and repairs it.
 
-Nothing is trusted before its checksum is right. Files that do not belong to the data set are somebody else's: a repair
-puts them aside, where no reader takes them for a part, unless they are copies of one.
+A repair only ever adds what is missing, or replaces what is damaged, and always by the bytes that are recorded. It
+never changes how many rows there are, finishes nothing that no job has finished, and deletes nothing: a file that does
+not belong to the data set is put aside. What it cannot decide it leaves as it is, and says so.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import shlex
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,20 +16,18 @@ from itertools import count
 from namegen.device import cores
 from namegen.errors import ArtifactError, NamegenError
 from namegen.outputs import dataset, layout
-from namegen.outputs.dataset import DatasetManifest
-from namegen.outputs.journal import NAME as JOURNAL
-from namegen.outputs.journal import Journal, Part
+from namegen.outputs.dataset import DatasetManifest, State
+from namegen.outputs.journal import Part, journals_in
 from namegen.outputs.layout import part_name, part_number
-from namegen.outputs.manifests import open_manifest
-from namegen.outputs.model_folder import model_name
+from namegen.outputs.manifests import write_manifest
+from namegen.outputs.model_folder import ModelFolder, model_name
 from namegen.outputs.room import check_room
-from namegen.outputs.rows import SAMPLE, Source, difference, rows_by_footer
-from namegen.outputs.writer import in_order, write_dataset
-from namegen.storage.files import Location, absolute, entries, local_copy, sha256_of, temporaries
-from namegen.storage.leases import LOCK
+from namegen.outputs.rows import SAMPLE, Source, difference
+from namegen.outputs.writer import in_order, restore_parts
+from namegen.storage.files import Location, absolute, local_copy, make_folder, sha256_of, temporaries
 from namegen.storage.locks import alone_in
-from namegen.storage.object_store import RemotePath
 
+AGAIN = "If nothing can be recovered, remove it, and run its job again with its --count"
 log = logging.getLogger(__name__)
 
 
@@ -37,45 +36,42 @@ class Findings:
     """The result of checking a data set.
 
     Args:
-        names: the names in the folder, with their sizes.
-        manifest: what is left of it.
-        is_whole: whether it is as it was written, and belongs to this data set.
-        source: where the rows come from, or else why that cannot be told.
-        intact: the parts that can be kept, including those that a dead job had added.
-        wrong: files with the right checksum and the wrong rows.
+        manifest: the one that can be trusted; None if there is none.
+        copies: for the manifest and for its copy, what it has to become again; None if it is right.
+        source: where the rows come from; None if that cannot be told.
+        missing: the recorded parts that are missing or altered.
         strays: what a reader could take for a part.
+        leftovers: files in the record that nobody needs any more.
     """
 
+    state: State
     faults: list[NamegenError] = field(default_factory=list)
     manifest: DatasetManifest | None = None
-    is_whole: bool = False
+    copies: dict[bool, DatasetManifest] = field(default_factory=dict)
     source: Source | None = None
-    unsourced: NamegenError | None = None
-    intact: dict[int, Part] = field(default_factory=dict)
-    wrong: list[Location] = field(default_factory=list)
+    missing: list[Part] = field(default_factory=list)
     strays: list[Location] = field(default_factory=list)
-    names: dict[str, int | None] = field(default_factory=dict)
-
-    def part_numbers(self) -> list[int]:
-        """The numbers of the files that are named like parts."""
-        return [number for name in self.names if (number := part_number(name)) is not None]
+    leftovers: list[Location] = field(default_factory=list)
 
 
-def is_dataset(folder: Location, files: Collection[str]) -> bool:
-    """Whether a folder with these files is meant to be a data set's."""
-    return DatasetManifest.FILE in files or any(map(JOURNAL.fullmatch, files)) or layout.has_seed(folder)
+def is_dataset(folder: Location) -> bool:
+    """Whether a folder is meant to be a data set's."""
+    return layout.has_seed(folder)
 
 
 class DatasetCheck:
     """Checks one data set.
 
     Args:
+        path: the folder of its parts.
         deep: compare all rows with what the automaton draws.
         model: the model's folder; None for the one in the same output folder.
     """
 
     def __init__(self, path: Location, *, deep: bool = False, model: Location | None = None) -> None:
-        self.path, self.deep, self.model = path, deep, model
+        self.path, self.deep = path, deep
+        self.model = model or layout.model_folder(layout.output_of(path), layout.model_of(path) or "")
+        self.lock = layout.record_folder(path)
         self.remedy = f"Repair it with namegen verify --repair {path}"
         self.summary = ""
 
@@ -83,7 +79,7 @@ class DatasetCheck:
         """What is wrong with it.
 
         Raises:
-            ArtifactError: if its format is newer.
+            NewerFormatError: if its format is newer.
         """
         findings = self._check()
         if findings.manifest:
@@ -94,197 +90,151 @@ class DatasetCheck:
         return findings.faults
 
     def repair(self) -> None:
-        """Makes again what is wrong.
+        """Puts back what is missing or damaged, by the bytes that are recorded.
 
         Raises:
-            ArtifactError: if its model is missing, or nothing says how many rows it had.
+            OutputError: if the disk has no room.
         """
-        with alone_in(self.path) as check_alone:
+        with alone_in(self.model), alone_in(self.lock) as check_alone:
             findings = self._check()
-            source = findings.source
-            if not source:
-                assert findings.unsourced
-                raise findings.unsourced
-            rows = self._rows(findings)
-            check_room(self.path, rows, source.known.to_pylist())
-            for file in findings.wrong:
-                file.unlink(missing_ok=True)
-            if not findings.is_whole:
-                journal = Journal(self.path, source.stream)
-                for part in findings.intact.values():
-                    journal.add(part)
-                (self.path / DatasetManifest.FILE).unlink(missing_ok=True)
-            recorded = findings.manifest.part_sha256 if findings.manifest else ()
-            own = {*(part.sha256 for part in findings.intact.values()), *recorded}
+            for is_copy, manifest in findings.copies.items():
+                write_manifest(self.path, manifest, copy=is_copy)
             for stray in findings.strays:
-                _put_aside(stray, own)
-            written = write_dataset(
-                self.path,
-                rows,
-                source.stream,
-                source.rows,
-                source.configuration,
-                workers=cores(),
-                check_alone=check_alone,
-                intact=findings.intact,
-            )
-            log.info("%s: %s of %s parts were made again", self.path, written.made, written.made + written.kept)
+                self._put_aside(stray)
+            for left in findings.leftovers:
+                left.unlink(missing_ok=True)
+            if findings.source and findings.manifest and findings.missing:
+                check_room(self.path, findings.manifest.rows, findings.source.known.to_pylist())
+                source = findings.source
+                made = restore_parts(self.path, findings.missing, source.stream, source.rows, check_alone=check_alone)
+                log.info("%s: %s of %s parts were made again", self.path, made, len(findings.manifest.part_sha256))
 
     def _check(self) -> Findings:
-        findings = Findings(names=entries(self.path))
-        self._read_manifest(findings)
-        self._compare_with_source(findings)
-        recorded = findings.manifest.parts() if findings.manifest else {}
-        added = Journal(self.path, findings.source.stream if findings.source else {}).read(findings.names)
-        wrong: dict[int, NamegenError] = {}
-        for parts in (recorded, added):
-            # a journal may have a longer part than the manifest, from a job that was adding to it, and no shorter one
-            longer = [part for n, part in parts.items() if n not in recorded or part.rows >= recorded[n].rows]
-            new = [part for part in longer if findings.intact.get(part.number) != part]
-            with closing(in_order(lambda part: self._fault_of(part, findings), new, cores())) as checked:
-                for part, fault in zip(new, checked, strict=True):
-                    if not fault:
-                        findings.intact[part.number] = part
-                    elif parts is recorded:
-                        wrong[part.number] = fault
-        if findings.is_whole:
-            findings.faults += [fault for number, fault in wrong.items() if number not in findings.intact]
+        source, unsourced = self._source()
+        findings = Findings(State.of(self.path, source.stream if source else None), source=source)
+        if unsourced:
+            findings.faults.append(unsourced)
+        self._check_manifest(findings)
+        self._check_parts(findings)
         self._find_strays(findings)
         return findings
 
-    def _fault(self, file: str, what: str) -> ArtifactError:
-        return ArtifactError(what, str(self.path / file), self.remedy)
+    def _fault(self, place: Location, what: str, remedy: str = "") -> ArtifactError:
+        return ArtifactError(what, str(place), remedy or self.remedy)
 
-    def _read_manifest(self, findings: Findings) -> None:
-        opened = open_manifest(self.path, DatasetManifest)
-        findings.manifest, findings.is_whole = opened.manifest, opened.trusted is not None
-        if opened.fault:
-            findings.faults.append(self._fault(DatasetManifest.FILE, opened.fault.what))
-        elif not opened.manifest:
-            if any(map(JOURNAL.fullmatch, findings.names)) or not findings.part_numbers():
-                what = "is unfinished: the job that was making it died"
-                findings.faults.append(ArtifactError(what, str(self.path), "Run the job again"))
-            else:
-                findings.faults.append(self._fault(DatasetManifest.FILE, "is missing"))
-
-    def _compare_with_source(self, findings: Findings) -> None:
-        manifest = findings.manifest if findings.is_whole else None
-        try:
-            findings.source = source = self._source(manifest)
-        except NamegenError as error:
-            findings.unsourced = error
-            findings.faults.append(error)
-            return
-        if manifest and (manifest.stream, manifest.configuration) != (source.stream, source.configuration):
-            what = f"does not describe seed {source.seed} of the model {source.model.name}"
-            findings.faults.append(self._fault(DatasetManifest.FILE, what))
-            findings.is_whole = False
-
-    def _source(self, manifest: DatasetManifest | None) -> Source:
-        """The folder's own place says which model and seed it belongs to; if it has none, its manifest does.
-
-        Raises:
-            NamegenError: if the model is missing, damaged, or not that of these names.
-        """
-        seed: object = layout.seed_of(self.path)
-        if layout.has_seed(self.path) and seed is None:
+    def _source(self) -> tuple[Source | None, NamegenError | None]:
+        """Where the rows come from, or why that cannot be told. The folder's place says which model and seed it is."""
+        seed, name = layout.seed_of(self.path), layout.model_of(self.path)
+        if seed is None:
             remedy = "Call it seed= and a number below 2^64, without leading zeros"
-            raise ArtifactError("is not a valid name for a seed's folder", str(self.path), remedy)
-        is_placed = seed is not None
-        if not is_placed:
-            seed = manifest and manifest.stream.get("seed")
-        name = layout.model_of(self.path) or (manifest and model_name(manifest.configuration))
-        folder = self.model
-        if not folder and is_placed and name:
-            folder = layout.model_folder(layout.output_of(self.path), name)
-        if not folder or not isinstance(seed, int):
-            raise ArtifactError(
-                "is not in one output folder with its model", str(self.path), "Name the model with --model"
-            )
-        source = Source.load(folder, seed)
+            return None, self._fault(self.path, "is not a valid name for a seed's folder", remedy)
+        if name is None:
+            what = "is not in its place, below names/model=<model>-<id> of an output folder"
+            return None, self._fault(self.path, what, "Move it back, or verify the output folder")
+        try:
+            source = Source.load(self.model, seed)
+        except NamegenError as error:
+            return None, error
         if not source:
-            what = f"cannot be compared with its model, which is missing: {folder}"
-            raise ArtifactError(what, str(self.path), "Run the job again, or name the model with --model")
-        is_other = name not in {None, model_name(source.configuration)}
-        if is_other or (manifest and manifest.stream.get("automaton_sha256") != source.automaton.sha256):
+            what = f"cannot be compared with its model, which is missing: {self.model}"
+            return None, self._fault(self.path, what, "Run the job again, or name the model with --model")
+        if name != model_name(source.configuration):
             # not damage, but names that were drawn from another model: not ours to replace
             remedy = "Name its own model with --model, or move the folder elsewhere and run the job again"
-            raise ArtifactError(f"was not drawn from {folder}", str(self.path), remedy)
-        return source
+            return None, self._fault(self.path, f"was not drawn from {self.model}", remedy)
+        return source, None
+
+    def _check_manifest(self, findings: Findings) -> None:
+        state, source = findings.state, findings.source
+        both = {False: state.opened, True: state.copy}
+        findings.manifest = state.sealed(source.stream if source else None)
+        for is_copy, opened in both.items():
+            if findings.manifest and opened.trusted != findings.manifest:
+                path = DatasetManifest.path(self.path, copy=is_copy)
+                findings.copies[is_copy] = findings.manifest
+                is_other = "is not that of this data set, or of fewer rows than its copy"
+                what = opened.fault.what if opened.fault else is_other if opened.manifest else "is missing"
+                findings.faults.append(self._fault(path, what))
+        if not findings.manifest:
+            path = DatasetManifest.path(self.path)
+            if both[False].manifest or both[False].fault or both[True].manifest or both[True].fault:
+                fault = both[False].fault or both[True].fault
+                what = fault.what if fault else "is not that of this data set"
+                findings.faults.append(self._fault(path, f"{what}; nor can its copy be used", AGAIN))
+            elif state.has_journal or all(part_number(name) is None for name in state.files):
+                what = "is unfinished: the job that was making it died"
+                findings.faults.append(self._fault(self.path, what, self._command(findings)))
+            else:
+                findings.faults.append(self._fault(path, "is missing, and so is its copy", AGAIN))
+        elif state.is_begun(findings.manifest.rows):
+            what = "is unfinished: the job that was adding to it died"
+            findings.faults.append(self._fault(self.path, what, self._command(findings)))
+        else:  # what a job has recorded, the manifest has too
+            findings.leftovers += [self.lock / name for name in journals_in(self.lock)]
+
+    def _check_parts(self, findings: Findings) -> None:
+        parts = list(findings.manifest.parts().values()) if findings.manifest else []
+        with closing(in_order(lambda part: self._fault_of(part, findings), parts, cores())) as checked:
+            findings.faults += filter(None, checked)
 
     def _fault_of(self, part: Part, findings: Findings) -> NamegenError | None:
-        file = part_name(part.number)
+        path = self.path / part_name(part.number)
         try:
-            with local_copy(self.path / file) as copy:
-                if sha256_of(copy) != part.sha256:
-                    return self._fault(file, "was altered: its checksum does not match")
-                what = difference(copy, part, findings.source, deep=self.deep) if findings.source else None
+            with local_copy(path) as copy:
+                actual, later = sha256_of(copy), findings.state.journal.get(part.number)
+                if actual != part.sha256 and later and later.rows > part.rows and later.sha256 == actual:
+                    return None  # of the job that was adding to it
+                if actual == part.sha256:
+                    what = difference(copy, part, findings.source, deep=self.deep) if findings.source else None
+                    remedy = f"Its checksum is right, so a repair leaves it. {AGAIN}"
+                    return self._fault(path, what, remedy) if what else None
+                what = "was altered: its checksum does not match"
         except ArtifactError as error:
-            return self._fault(file, error.what)
+            what = error.what
         except OSError as error:
-            is_missing = isinstance(error, FileNotFoundError)
-            return self._fault(file, "is missing" if is_missing else f"cannot be read ({error.strerror})")
-        if what:
-            findings.wrong.append(self.path / file)
-        return self._fault(file, what) if what else None
+            what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        findings.missing.append(part)
+        return self._fault(path, what)
 
     def _find_strays(self, findings: Findings) -> None:
-        parts = dataset.parts_for(findings.manifest.rows) if findings.manifest else 0
-        left = {path.name for path in temporaries(self.path)}
-        for name, size in sorted(findings.names.items()):
-            path, number = self.path / name, part_number(name)
-            own = number is not None and (number in findings.intact or number < parts)
-            if name in {DatasetManifest.FILE, LOCK} or own:
+        known = dataset.parts_for(findings.manifest.rows) if findings.manifest else 0
+        for name, size in sorted(findings.state.files.items()):
+            number = part_number(name)
+            is_part = number is not None and (number < known or number in findings.state.journal)
+            is_maybe = number is not None and not findings.manifest  # without a manifest it may be a part
+            if size is not None and (is_part or is_maybe):
                 continue
-            if name in left or JOURNAL.fullmatch(name):
-                if findings.manifest:  # otherwise the data set is known to be unfinished
-                    what = "was left by a job that died; run it again, with its --count"
-                    findings.faults.append(self._fault(name, what))
-            elif size is None:
-                if not name.startswith((".", "_")) or _has_parts(path):
-                    what = "is a folder, and a data set has none"
-                    findings.faults.append(ArtifactError(what, str(path), "Move it elsewhere"))
-            elif not name.startswith((".", "_")) or name.endswith(".parquet"):
-                if not findings.manifest and number is not None:
-                    continue  # without a manifest it may be a part
-                what = "is not a part of the data set"
-                findings.faults.append(ArtifactError(what, str(path), "Move it elsewhere, or remove it"))
-                findings.strays.append(path)
+            findings.strays.append(self.path / name)
+            what = "is not a part of the data set" if size is not None else "is a folder, and a data set has none"
+            findings.faults.append(self._fault(self.path / name, what))
+        for left in (*temporaries(self.lock), *findings.leftovers):
+            findings.faults.append(self._fault(left, "was left by a job that died"))
 
-    def _rows(self, findings: Findings) -> int:
-        """How many rows it had: by its manifest, by the parts that a job had added to it, or by its last part."""
-        covered = 0
-        while covered % dataset.PART_ROWS == 0 and (part := findings.intact.get(covered // dataset.PART_ROWS)):
-            covered += part.rows
-        if findings.manifest and findings.is_whole:
-            return max(findings.manifest.rows, covered)
-        if findings.part_numbers() and findings.source:
-            last = max(findings.part_numbers())
-            own = findings.intact.get(last)
-            rows = own.rows if own else rows_by_footer(self.path / part_name(last), last, findings.source.stream)
-            if rows:
-                rows += last * dataset.PART_ROWS
-                more = "if it had more, run its job with its --count"
-                log.info("%s: %s rows, by its last part; %s", self.path, f"{rows:,}", more)
-                return rows
-        if findings.manifest:
-            return findings.manifest.rows
-        what, remedy = "nothing says how many rows it had", "Run its job again, with its --count"
-        raise ArtifactError(what, str(self.path), remedy)
+    def _command(self, findings: Findings) -> str:
+        """The command that finishes the data set, as far as it is known."""
+        asked, source = findings.state.asked, findings.source
+        if not (asked and source):
+            return "Run its job again, with its --count"
+        names = ModelFolder(source.model).manifest().written.origin.get("names")
+        c = source.configuration
+        options = {
+            "names": names,
+            "model": c["model"],
+            "holdout": c["holdout"],
+            "order": c["order"],
+            "states": c.get("states"),
+            "seed": source.seed,
+            "count": asked,
+            "output": layout.output_of(self.path),
+        }
+        words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+        return f"Finish it with python flows/generate.py {' '.join(words)}"
 
-
-def _has_parts(folder: Location) -> bool:
-    if isinstance(folder, RemotePath):
-        return any(name.endswith(".parquet") for _, names in folder.files_below() for name in names)
-    return any(folder.rglob("*.parquet"))
-
-
-def _put_aside(stray: Location, own: Collection[str]) -> None:
-    """Removes a copy of a part, and gives any other file a name that no reader of the folder takes for a part."""
-    if stray.is_file() and stray.suffix == ".parquet" and sha256_of(stray) in own:
-        stray.unlink()
-        return
-    names = (stray.with_name(f"_{stray.name}.aside{number or ''}") for number in count())
-    aside = next(name for name in names if not name.exists() and not name.is_symlink())
-    stray.rename(aside)  # type: ignore[arg-type] # both are of one kind
-    log.info("%s is now %s", absolute(stray), aside.name)
+    def _put_aside(self, stray: Location) -> None:
+        """Moves what does not belong to the data set out of the readers' way."""
+        folder = layout.aside_folder(self.path)
+        make_folder(folder)
+        names = (folder / f"{stray.name}{f'.{number}' if number else ''}" for number in count())
+        aside = next(name for name in names if not name.exists() and not name.is_symlink())
+        stray.rename(aside)  # type: ignore[arg-type] # both are of one kind
+        log.info("%s is now %s", absolute(stray), aside)

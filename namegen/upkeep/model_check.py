@@ -29,7 +29,7 @@ class ModelCheck:
     """Checks one model's folder."""
 
     def __init__(self, path: Location) -> None:
-        self.path = path
+        self.path = self.lock = path
         self.folder = ModelFolder(path)
         self.summary = f"a model, {len(FILES)} files as its manifest records them"
 
@@ -65,8 +65,9 @@ class ModelCheck:
                 if not self._faults_now():
                     return
             name = absolute(self.path).name
-            drawn = layout.datasets_folder(layout.output_of(self.path), name)
-            datasets = [open_manifest(folder, DatasetManifest) for folder in layout.datasets_among(drawn)]
+            drawn = layout.output_of(self.path) / layout.RECORDS / f"model={name}"
+            records = map(layout.dataset_of, layout.datasets_among(drawn))
+            datasets = [open_manifest(folder, DatasetManifest) for folder in records]
             described = [opened.manifest, *(dataset.manifest for dataset in datasets)]
             # the name of a model is a hash of its configuration, so the right one can be told wherever it is found
             is_named = layout.has_model_name(self.path)

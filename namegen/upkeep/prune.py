@@ -1,7 +1,9 @@
 """Removes old data sets, and the models of which no data set is left.
 
-A removed data set disappears for readers at once: on a disk its folder is renamed first, in a store its manifest goes
-first. If that is interrupted, the next call continues with what is left.
+What is removed disappears at once for readers: on a disk its folder is first moved out of their sight, into
+`<output>/.removed-<hex>`; in a store its manifest goes first. Locks are held in the order of all jobs, the model's and
+then the data set's, so nothing is removed that a job is about to use. If a call is interrupted, the next one continues
+with what is left.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,14 +26,14 @@ from namegen.outputs.manifests import Manifest, open_manifest
 from namegen.outputs.model_folder import FILES, ModelManifest
 from namegen.outputs.room import readable_size
 from namegen.report.folder import remove_report
-from namegen.storage.files import Location, absolute, entries, location
+from namegen.storage.files import TEMPORARY, Location, absolute, entries, location
 from namegen.storage.leases import LOCK
 from namegen.storage.locks import alone_in, is_busy
 from namegen.storage.object_store import RemotePath
+from namegen.training.checkpoint import FILE as CHECKPOINT
 
 BETWEEN_STEPS = timedelta(minutes=10)  # how long a job may hold no lock after it has made a data set's folder
 REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # left by a call that died
-OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|_part-[0-9]+\.parquet\.aside[0-9]*|checkpoint\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,15 @@ class Candidate:
     """A data set or a model in an output folder.
 
     Args:
+        path: the folder of the model, or of the data set's parts.
+        lock: the folder whose lock a job holds: the model's, or that of the data set's record.
         model: the name of its model's folder.
         written: when it was finished, in UTC, by its manifest; empty if it is not.
         size: in bytes.
     """
 
     path: Location
+    lock: Location
     model: str
     written: str
     size: int
@@ -73,7 +78,7 @@ class Pruned:
 
     def sort(self, old: Candidate) -> None:
         """Puts an old folder into the list where it belongs."""
-        which = self.busy if is_busy(old.path) else self.removable if _is_ours(old.path) else self.foreign
+        which = self.busy if is_busy(old.lock) else self.removable if _is_ours(old) else self.foreign
         which.append(old)
 
 
@@ -94,7 +99,7 @@ def find_old(output: str | Path | RemotePath, keep: int) -> Pruned:
         raise SettingError(f"the number of data sets to keep cannot be negative: {keep}")
     if not where.is_dir():
         raise ArtifactError("there is no such folder", str(output), "Name what a job was given as --output")
-    if not any((where / folder).is_dir() for folder in (layout.NAMES, layout.MODELS)):
+    if not any((where / folder).is_dir() for folder in (layout.NAMES, layout.MODELS, layout.RECORDS)):
         raise ArtifactError("holds no models and no names", str(output), "Name what a job was given as --output")
     datasets = sorted(_datasets(where), key=lambda dataset: dataset.written, reverse=True)
     finished = [dataset for dataset in datasets if dataset.written]
@@ -103,12 +108,12 @@ def find_old(output: str | Path | RemotePath, keep: int) -> Pruned:
     begun = min(time, (datetime.now(UTC) - BETWEEN_STEPS).isoformat(timespec="seconds"))
     pruned = Pruned()
     for dataset in datasets:
-        is_old = dataset.written <= time if dataset.written else _changed(dataset.path) <= begun
+        is_old = dataset.written <= time if dataset.written else _changed(dataset) <= begun
         if dataset not in finished[:keep] and is_old:
             pruned.sort(dataset)
     going = {absolute(dataset.path) for dataset in pruned.removable}
     for model in _models(where):
-        if model.written <= time and not _drawn_from(model, going):
+        if model.written <= time and not _has_datasets(where, model.model, going):
             pruned.sort(model)
     return pruned
 
@@ -118,9 +123,10 @@ def remove(output: str | Path | RemotePath, pruned: Pruned) -> Iterator[Candidat
 
     What a job has changed in the meantime stays. What cannot be removed is added to `pruned.failed`.
     """
+    where = location(output)
     for old in pruned.removable:
         try:
-            is_removed = _remove(old)
+            is_removed = _remove(where, old)
             if is_removed:
                 remove_report(old.path)
         except OSError as error:
@@ -128,30 +134,89 @@ def remove(output: str | Path | RemotePath, pruned: Pruned) -> Iterator[Candidat
             continue
         if is_removed:
             yield old
-    where = location(output)
-    models = _own(layout.folders_in(where / layout.NAMES))
-    for folder in (*models, where / layout.NAMES, where / layout.MODELS):
-        _finish(folder)
+    if isinstance(where, Path):
+        for name in filter(REMOVED.fullmatch, entries(where)):
+            shutil.rmtree(where / name, ignore_errors=True)
 
 
-def _drawn_from(model: Candidate, going: Collection[Location] = ()) -> bool:
-    """Whether anything, even a link, lies where the data sets of a model belong, apart from those that are `going`."""
-    folder = layout.datasets_folder(layout.output_of(model.path), model.model)
+def _remove(output: Location, old: Candidate) -> bool:
+    """Removes a folder, unless a job has added to it, or has begun to draw from it, in the meantime."""
+    model = layout.model_folder(output, old.model)
+    if not layout.has_seed(old.path):
+        with alone_in(model):
+            if _written(_left_of(old)) != old.written or _has_datasets(output, old.model):
+                return False
+            _discard(output, model)
+        return True
+    is_model_there = model.is_dir()
+    with alone_in(model):  # no job is between the two locks
+        with alone_in(old.lock):
+            if _written(_left_of(old)) != old.written:
+                return False
+            _discard(output, old.path)
+            _discard(output, old.lock)
+        if not is_model_there:
+            _discard(output, model)
+    return True
+
+
+def _discard(output: Location, folder: Location) -> None:
+    """Makes a folder disappear at once, with a lock in it that is held; and the folder around it, if it is empty."""
     if isinstance(folder, RemotePath):
-        return any(path not in going and path.name != LOCK for path, _ in folder.files_below())
-    if not folder.is_dir():
-        return False
-    return any(folder / name not in going and not REMOVED.fullmatch(name) for name in entries(folder))
+        manifests = {DatasetManifest.FILE, layout.COPY}
+        for name in sorted(entries(folder), key=lambda name: name not in manifests):
+            if name != LOCK:
+                (folder / name).unlink(missing_ok=True)
+        return
+    assert isinstance(output, Path)
+    if folder.is_dir():
+        folder.rename(output / f".removed-{uuid.uuid4().hex}")
+    if folder.parent.name.startswith("model="):
+        with suppress(OSError):  # it is not empty, or not there
+            folder.parent.rmdir()
+
+
+def _has_datasets(output: Location, model: str, going: Collection[Location] = ()) -> bool:
+    """Whether there is a data set of a model, or anything else in its place, apart from those that are `going`."""
+    for top in (layout.NAMES, layout.RECORDS):
+        folder = output / top / f"model={model}"
+        there: set[Location] = set()
+        if isinstance(folder, RemotePath):
+            there |= {path.parent if path.name == LOCK else path for path, _ in folder.files_below()}
+        elif folder.is_dir():
+            there |= {folder / name for name in entries(folder)}
+        for path in there:
+            dataset = layout.dataset_of(path)
+            is_stale = isinstance(path, RemotePath) and set(entries(path)) == {LOCK} and not is_busy(path)
+            if absolute(dataset) not in going and not is_stale:
+                return True
+    return False
 
 
 def _datasets(output: Location) -> list[Candidate]:
-    return [_candidate(folder, _left_of(folder, DatasetManifest)) for folder in _own(layout.datasets_in(output))]
+    """Those that have parts or a record; what a link leads to may be somebody else's."""
+    parts = {absolute(folder) for folder in _own(layout.datasets_in(output, layout.NAMES))}
+    records = {layout.dataset_of(folder) for folder in _own(layout.datasets_in(output, layout.RECORDS))}
+    datasets = sorted(parts | records, key=str)
+    return [_dataset(folder) for folder in datasets if not folder.is_symlink()]
+
+
+def _dataset(folder: Location) -> Candidate:
+    record = layout.record_folder(folder)
+    manifest = open_manifest(folder, DatasetManifest).manifest
+    size = _size(folder) + _size(record)
+    rows = manifest.rows if manifest else 0
+    return Candidate(folder, record, layout.model_of(folder) or "", _written(manifest), size, rows)
 
 
 def _models(output: Location) -> list[Candidate]:
     """The finished ones; a job may be about to resume an unfinished one."""
-    models = [(folder, _left_of(folder, ModelManifest)) for folder in _own(layout.models_in(output))]
-    return [_candidate(folder, manifest) for folder, manifest in models if manifest]
+    models = [(folder, open_manifest(folder, ModelManifest).manifest) for folder in _own(layout.models_in(output))]
+    return [
+        Candidate(folder, folder, folder.name, _written(manifest), _size(folder))
+        for folder, manifest in models
+        if manifest
+    ]
 
 
 def _own(folders: list[Location]) -> list[Location]:
@@ -159,58 +224,49 @@ def _own(folders: list[Location]) -> list[Location]:
     return [folder for folder in folders if not (folder.is_symlink() or folder.parent.is_symlink())]
 
 
-def _candidate(folder: Location, manifest: Manifest | None) -> Candidate:
-    rows = manifest.rows if isinstance(manifest, DatasetManifest) else 0
-    model = (layout.model_of(folder) or "") if layout.has_seed(folder) else folder.name
-    size = sum(size or 0 for size in entries(folder).values())
-    return Candidate(folder, model, manifest.written.time if manifest else "", size, rows)
+def _size(folder: Location) -> int:
+    with suppress(FileNotFoundError):
+        return sum(size or 0 for size in entries(folder).values())
+    return 0
 
 
-def _left_of(folder: Location, kind: type[DatasetManifest | ModelManifest]) -> Manifest | None:
-    return open_manifest(folder, kind).manifest
+def _left_of(old: Candidate) -> Manifest | None:
+    kind: type[Manifest] = DatasetManifest if layout.has_seed(old.path) else ModelManifest
+    return open_manifest(old.path, kind).manifest
 
 
-def _changed(folder: Location) -> str:
-    """When a folder on a disk was last added to. A store does not tell, so what is unfinished there counts as new."""
-    if isinstance(folder, RemotePath):
-        return "9999"
-    return datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
+def _written(manifest: Manifest | None) -> str:
+    return manifest.written.time if manifest else ""
 
 
-def _is_ours(folder: Location) -> bool:
-    """Whether a folder holds nothing but what a job or a repair puts there."""
-    own = {DatasetManifest.FILE, ModelManifest.FILE, LOCK, *FILES}
+def _changed(dataset: Candidate) -> str:
+    """When it was last added to. A store does not tell, so what is unfinished there counts as new."""
+    times = []
+    for folder in (dataset.path, dataset.lock):
+        if isinstance(folder, RemotePath):
+            return "9999"
+        with suppress(FileNotFoundError):
+            times.append(datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds"))
+    return max(times, default="")
+
+
+def _is_ours(old: Candidate) -> bool:
+    """Whether nothing lies in its folders but what a job puts there."""
+    if not layout.has_seed(old.path):
+        return _holds_only(old.path, lambda name: name in {ModelManifest.FILE, LOCK, CHECKPOINT, *FILES})
+    is_part = _holds_only(old.path, lambda name: part_number(name) is not None)
+    own = {DatasetManifest.FILE, layout.COPY, LOCK}
+    return is_part and _holds_only(old.lock, lambda name: name in own or JOURNAL.fullmatch(name) is not None)
+
+
+def _holds_only(folder: Location, is_own: Callable[[str], bool]) -> bool:
+    try:
+        there = entries(folder)
+    except FileNotFoundError:
+        return True
     return all(
         # in a store the lock is a folder, and nothing else of ours is
         (size is not None or (name == LOCK and isinstance(folder, RemotePath)))
-        and (name in own or part_number(name) is not None or JOURNAL.fullmatch(name) or OURS.fullmatch(name))
-        for name, size in entries(folder).items()
+        and (is_own(name) or TEMPORARY.fullmatch(name) is not None)
+        for name, size in there.items()
     )
-
-
-def _remove(old: Candidate) -> bool:
-    """Removes a folder, unless a job has added to it, or has begun to draw from it, in the meantime."""
-    folder, is_dataset = old.path, layout.has_seed(old.path)
-    with alone_in(folder):
-        manifest = _left_of(folder, DatasetManifest if is_dataset else ModelManifest)
-        written = manifest.written.time if manifest else ""
-        if written != old.written or (not is_dataset and _drawn_from(old)):
-            return False
-        if isinstance(folder, Path):
-            folder.rename(folder.parent / f".removed-{uuid.uuid4().hex}")
-        else:
-            manifests = {DatasetManifest.FILE, ModelManifest.FILE}
-            for name in sorted(entries(folder), key=lambda name: name not in manifests):
-                if name != LOCK:
-                    (folder / name).unlink(missing_ok=True)
-    return True
-
-
-def _finish(folder: Location) -> None:
-    """Deletes what was renamed, and the folder of a model's data sets if none is left."""
-    if isinstance(folder, Path) and folder.is_dir():
-        for name in filter(REMOVED.fullmatch, entries(folder)):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        if folder.name.startswith("model="):
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()

@@ -75,12 +75,15 @@ def checks_below(folder: Location, *, deep: bool, model: Location | None) -> tup
     for path, folders, files in _walk(folder, faults):
         if is_model(path, files):
             models.append(ModelCheck(path))
-        elif is_dataset(path, files):
-            datasets.append(DatasetCheck(path, deep=deep, model=model))
+        elif is_dataset(path):
+            if not layout.is_record(path):
+                datasets.append(DatasetCheck(path, deep=deep, model=model))
+            elif not layout.dataset_of(path).is_dir():
+                datasets.append(DatasetCheck(layout.dataset_of(path), deep=deep, model=model))
             folders.clear()  # the check looks at everything in it
         elif layout.is_below_names(path):
-            what = "belongs to no data set, but readers of the folders above take it for a part"
-            strays = [path / file for file in sorted(files) if file.endswith(".parquet")]
+            what = "belongs to no data set, and lies where readers expect parts only"
+            strays = [path / file for file in sorted(files)]
             faults += [ArtifactError(what, str(stray), "Move it elsewhere, or remove it") for stray in strays]
     return models + datasets, faults
 
@@ -137,7 +140,7 @@ def _check(check: Check, *, repair: bool) -> list[NamegenError]:
 
 def _faults(check: Check) -> list[NamegenError]:
     busy = ArtifactError("a job is working in it", str(check.path), "Verify it again when the job has ended")
-    if is_busy(check.path):
+    if is_busy(check.lock):
         return [busy]
     try:
         faults = check.faults()
@@ -145,4 +148,4 @@ def _faults(check: Check) -> list[NamegenError]:
         faults = [error]
     except OSError as error:
         faults = [unreadable(error, check.path)]
-    return [busy] if faults and is_busy(check.path) else faults  # a job may have begun in the meantime
+    return [busy] if faults and is_busy(check.lock) else faults  # a job may have begun in the meantime
