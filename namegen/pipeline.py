@@ -175,20 +175,20 @@ def make(plan: Plan, *, run: Run = directly, progress: Progress = progress, else
         NamegenError: if something is wrong that the user can fix.
         OSError: if a disk or a store fails.
     """
-    with alone_in(plan.model.path) as check_model:
-        automaton = plan.model.load()  # again, now that no other job can be making it
-        if automaton:
-            log.info("%s is there already: nothing to count, train or evaluate", plan.model.path)
-            plan.model.checkpoint.remove()  # left by a job that died at its very end
-        else:
-            contents = learn(plan.fit, run=run, progress=progress, checkpoint=plan.model.checkpoint)
+    with ExitStack() as holding:
+        with alone_in(plan.model.path) as check_model:
+            automaton = plan.model.load()  # again, now that no other job can be making it
+            if automaton:
+                log.info("%s is there already: nothing to count, train or evaluate", plan.model.path)
+                plan.model.checkpoint.remove()  # left by a job that died at its very end
+            else:
+                contents = learn(plan.fit, run=run, progress=progress, checkpoint=plan.model.checkpoint)
+                check_model()
+                run(save, plan.model, contents)
+                automaton = contents.automaton
+            # the data set's lock, before the model's is released: nobody removes the model of a data set that is held
+            check_alone = holding.enter_context(alone_in(layout.record_folder(plan.names)))
             check_model()
-            run(save, plan.model, contents)
-            automaton = contents.automaton
-        # the data set's lock, before the model's is released: nobody removes the model of a data set that is held
-        holding = ExitStack()
-        check_alone = holding.enter_context(alone_in(layout.record_folder(plan.names)))
-    with holding:
         written = run(sample, plan, automaton, progress, elsewhere, check_alone)
     _log_written(plan, written)
     return Made(plan.model, plan.names, written)

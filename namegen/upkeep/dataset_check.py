@@ -95,8 +95,10 @@ class DatasetCheck:
         Raises:
             OutputError: if the disk has no room.
         """
-        with alone_in(self.model), alone_in(self.lock) as check_alone:
+        with alone_in(self.model) as check_model, alone_in(self.lock) as check_alone:
             findings = self._check()
+            check_model()
+            check_alone()
             for is_copy, manifest in findings.copies.items():
                 write_manifest(self.path, manifest, copy=is_copy)
             for stray in findings.strays:

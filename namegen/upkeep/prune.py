@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from namegen.errors import ArtifactError, SettingError
+from namegen.errors import ArtifactError, LeaseError, SettingError
 from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import NAME as JOURNAL
@@ -129,8 +129,9 @@ def remove(output: str | Path | RemotePath, pruned: Pruned) -> Iterator[Candidat
             is_removed = _remove(where, old)
             if is_removed:
                 remove_report(old.path)
-        except OSError as error:
-            pruned.failed.append((old, error.strerror or str(error)))
+        except (OSError, LeaseError) as error:
+            why = error.what if isinstance(error, LeaseError) else error.strerror or str(error)
+            pruned.failed.append((old, why))
             continue
         if is_removed:
             yield old
@@ -143,29 +144,34 @@ def _remove(output: Location, old: Candidate) -> bool:
     """Removes a folder, unless a job has added to it, or has begun to draw from it, in the meantime."""
     model = layout.model_folder(output, old.model)
     if not layout.has_seed(old.path):
-        with alone_in(model):
+        with alone_in(model) as check_alone:
             if _written(_left_of(old)) != old.written or _has_datasets(output, old.model):
                 return False
-            _discard(output, model)
+            _discard(output, model, check_alone)
         return True
     is_model_there = model.is_dir()
-    with alone_in(model):  # no job is between the two locks
-        with alone_in(old.lock):
+    with alone_in(model) as check_model:  # no job is between the two locks
+        with alone_in(old.lock) as check_alone:
             if _written(_left_of(old)) != old.written:
                 return False
-            _discard(output, old.path)
-            _discard(output, old.lock)
+            for folder in (old.path, old.lock):
+                _discard(output, folder, check_alone)
         if not is_model_there:
-            _discard(output, model)
+            _discard(output, model, check_model)
     return True
 
 
-def _discard(output: Location, folder: Location) -> None:
-    """Makes a folder disappear at once, with a lock in it that is held; and the folder around it, if it is empty."""
+def _discard(output: Location, folder: Location, check_alone: Callable[[], None]) -> None:
+    """Makes a folder disappear at once, with a lock in it that is held; and the folder around it, if it is empty.
+
+    Args:
+        check_alone: raises an error if another job may be there by now; called before each object of a store.
+    """
     if isinstance(folder, RemotePath):
         manifests = {DatasetManifest.FILE, layout.COPY}
         for name in sorted(entries(folder), key=lambda name: name not in manifests):
             if name != LOCK:
+                check_alone()
                 (folder / name).unlink(missing_ok=True)
         return
     assert isinstance(output, Path)
@@ -185,7 +191,7 @@ def _has_datasets(output: Location, model: str, going: Collection[Location] = ()
             there |= {path.parent if path.name == LOCK else path for path, _ in folder.files_below()}
         elif folder.is_dir():
             there |= {folder / name for name in entries(folder)}
-        for path in there:
+        for path in sorted(there, key=str):
             dataset = layout.dataset_of(path)
             is_stale = isinstance(path, RemotePath) and set(entries(path)) == {LOCK} and not is_busy(path)
             if absolute(dataset) not in going and not is_stale:
