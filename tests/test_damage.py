@@ -514,6 +514,15 @@ def test_a_folder_where_a_job_is_busy(output: Path) -> None:
     assert verify(names_of(output)) == []
 
 
+def test_a_job_that_began_in_the_meantime(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has not made yet is no fault."""
+    (names_of(output) / "part-000002.parquet").unlink()
+    busy = iter([False, True])
+    monkeypatch.setattr("namegen.upkeep.verify.is_busy", lambda _: next(busy))
+    (problem,) = verify(names_of(output))
+    assert "a job is working in it" in problem
+
+
 def test_a_tree_that_cannot_be_repaired_says_so(output: Path) -> None:
     """Nothing left says how many rows there were, or what the settings were."""
     shutil.rmtree(names_of(output, 2))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
+import tiny
+from namegen import pipeline
 from namegen.errors import LeaseError
+from namegen.outputs import dataset
 from namegen.storage import leases
-from namegen.storage.files import entries, location
+from namegen.storage.files import Location, entries, location
 from namegen.storage.leases import _Lease, is_leased
+from namegen.storage.locks import alone_in
 from namegen.storage.object_store import EXTRAS, RemotePath
 
 
@@ -94,13 +99,15 @@ def test_the_term_is_the_holder_s(folder: RemotePath, clock: Clock, monkeypatch:
 
 
 def test_a_slow_answer_is_no_death(folder: RemotePath, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each answer takes longer than a term, and the holder renews its lock all the while."""
+    """Every other answer takes longer than a term, and the holder renews its lock all the while."""
     first, read, answers = held(folder), leases._read, 0
 
     def slow(path: RemotePath) -> leases._Held | None:
         nonlocal answers
         answers += 1
         answer = read(path)
+        if answers % 2:
+            return answer
         clock.now += 100
         if answers < 6:
             assert first.renew()
@@ -124,3 +131,31 @@ def test_who_is_busy(folder: RemotePath, clock: Clock) -> None:
     clock.on_sleep = first.release
     assert not is_leased(folder)
     assert not is_leased(folder)
+
+
+def test_a_lock_that_came_in_between(folder: RemotePath) -> None:
+    """Who believed that there was none gives way to it, and leaves nothing."""
+    (folder / ".lock" / "000004").create(b"of another job")
+    assert not _Lease(folder)._create(None)
+    assert list(entries(folder / ".lock")) == ["000004"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_job_that_lost_its_model_s_lock(folder: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it waited for that of its data set: it draws no names, as the model may be gone."""
+    monkeypatch.setattr(dataset, "PART_ROWS", tiny.PART)
+    plan = tiny.plan(folder)
+    assert isinstance(plan.model.path, RemotePath)
+    taken = plan.model.path / ".lock" / "000009"
+
+    @contextmanager
+    def lost(place: Location) -> Iterator[Callable[[], None]]:
+        with alone_in(place) as check_alone:
+            if place != plan.model.path:
+                taken.create(b"of another job")
+            yield check_alone
+
+    monkeypatch.setattr(pipeline, "alone_in", lost)
+    with pytest.raises(LeaseError, match="was taken over by another job"):
+        pipeline.make(plan)
+    assert not entries(folder / "names")

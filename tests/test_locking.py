@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import platform
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from conftest import ROOT
 from namegen.storage.leases import LOCK
 from namegen.storage.locks import alone_in, is_busy
+from servers import wait_until
 
 HOLDER = """
 import sys, time
@@ -54,6 +58,32 @@ def test_a_process_that_was_killed_is_no_obstacle(tmp_path: Path, caplog: pytest
     with alone_in(tmp_path):
         assert sorted(file.name for file in tmp_path.iterdir()) == [LOCK, ".mine.tmp", "part-000000.parquet"]
     assert caplog.messages == []
+
+
+def test_a_folder_that_goes_while_another_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a prune takes it away: the one that waits makes it again, and holds the lock that is there."""
+    caplog.set_level(logging.INFO, "namegen")
+    folder = tmp_path / "f"
+
+    def wait() -> bool:
+        with alone_in(folder):
+            return (folder / LOCK).exists() and is_busy(folder)
+
+    with ThreadPoolExecutor(1) as pool:
+        with alone_in(folder):
+            waiter = pool.submit(wait)
+            assert wait_until(lambda: bool(caplog.messages), 10)
+            folder.rename(tmp_path / "gone")
+        assert waiter.result(10)
+
+
+def test_a_stopped_process_keeps_its_lock(tmp_path: Path) -> None:
+    """And the file says whose it is."""
+    with hold(tmp_path, 0.5) as process:
+        process.send_signal(signal.SIGSTOP)
+        assert json.loads((tmp_path / LOCK).read_text()) == {"host": platform.node(), "process": process.pid}
+        assert is_busy(tmp_path)
+        process.send_signal(signal.SIGCONT)
 
 
 def test_an_error_inside_leaves_no_lock(tmp_path: Path) -> None:

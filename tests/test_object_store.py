@@ -227,6 +227,13 @@ def test_an_object_with_any_name(made: RemotePath) -> None:
     assert tiny.job(made).made == 0
 
 
+def test_a_part_of_another_size(made: RemotePath) -> None:
+    """A job makes it again, and no other."""
+    (names_of(made) / part_name(1)).write_bytes(b"PAR1")
+    assert tiny.job(made).made == 1
+    assert namegen.verify(str(made)) == []
+
+
 def test_two_at_once(made: RemotePath) -> None:
     """Jobs of different counts take turns: one waits, and what is there in the end is right for both."""
     with ThreadPoolExecutor(3) as pool:

@@ -12,7 +12,7 @@ import tiny
 from conftest import on_disk, rewrite
 from namegen import verify
 from namegen.commands.main import main
-from namegen.errors import ArtifactError, SettingError
+from namegen.errors import ArtifactError, LeaseError, SettingError
 from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.layout import dataset_folder, record_folder, report_folder
@@ -214,6 +214,29 @@ def test_in_a_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify(output) == []
     prune(output, 0, remove=True)
     assert list(output.files_below()) == []
+
+
+def test_a_lock_that_was_lost_in_a_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more is removed, and the line says why."""
+    monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "1")
+    monkeypatch.setitem(EXTRAS, "memory", "")
+    output = location("memory://bucket/lost")
+    assert isinstance(output, RemotePath)
+    for file in (made / "models", made / "names", made / "datasets"):
+        for each in file.rglob("*"):
+            if each.is_file() and each.name != ".lock":
+                (output / str(each.relative_to(made))).put(each)
+    before = [name for _, names in output.files_below() for name in names]
+
+    def fails(_: object) -> None:
+        raise LeaseError("was taken over by another job")
+
+    monkeypatch.setattr("namegen.storage.leases._Lease.check", fails)
+    pruned = find_old(output, 4)
+    assert list(pruning.remove(output, pruned)) == []
+    assert [(old.path.name, why) for old, why in pruned.failed] == [("seed=1", "was taken over by another job")]
+    left = [name for folder, names in output.files_below() for name in names if folder.name != ".lock"]
+    assert sorted(left) == sorted(before)
 
 
 def test_a_reader_that_has_enough(
