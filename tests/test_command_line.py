@@ -13,6 +13,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -112,14 +113,18 @@ def test_on_a_real_server(environment: dict[str, str], server: str, output: Path
     assert {task["name"].rpartition("-")[0] for task in tasks} == {"plan", "sample", "publish"}
     artifacts = call(f"{server}/artifacts/filter", of_run)
     assert {artifact["key"] for artifact in artifacts} == {"evaluation", "data-set"}
-    wanted = {"filter": {"event": {"name": ["namegen.dataset.finished"]}}}
-    assert wait_until(lambda: bool(call(f"{server}/events/filter", wanted)["events"]), 30)
-    event = call(f"{server}/events/filter", wanted)["events"][0]
     (names,) = (output / "names").glob("*/*")
-    assert event["payload"]["path"] == str(names)
-    assert event["payload"]["rows"] == 6000
-    assert Path(event["payload"]["manifest"]).is_file()
-    assert event["resource"]["prefect.resource.id"] == f"namegen.dataset.{names.parent.name[6:]}.seed-42"
+
+    def finished() -> list[dict[str, Any]]:
+        wanted = {"filter": {"event": {"name": ["namegen.dataset.finished"]}}}
+        events: list[dict[str, Any]] = call(f"{server}/events/filter", wanted)["events"]
+        return [
+            event for event in events if event["payload"]["path"] == str(names) and event["payload"]["rows"] == 6000
+        ]
+
+    assert wait_until(lambda: bool(finished()), 30)
+    assert Path(finished()[0]["payload"]["manifest"]).is_file()
+    assert finished()[0]["resource"]["prefect.resource.id"] == f"namegen.dataset.{names.parent.name[6:]}.seed-42"
     logs = call(f"{server}/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}, "limit": 200})
     assert any("32,257 names" in line["message"] for line in logs)
 
