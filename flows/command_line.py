@@ -23,7 +23,7 @@ from engines import Engine, check_engine
 from namegen import pipeline
 from namegen.commands.main import describe
 from namegen.device import cores, sampling_device
-from namegen.errors import DeviceError, LeaseError, NamegenError, SettingError, printable
+from namegen.errors import NamegenError, PassingError, SettingError, printable
 from namegen.outputs.dataset import PART_ROWS
 from namegen.outputs.layout import part_number
 from namegen.parameters import DEFAULT, Parameters, checked, description, types
@@ -134,6 +134,9 @@ def begin(argv: list[str]) -> Beginning:
     try:
         check_engine(Engine(parameters.engine, parameters.address, parameters.workers or cores()))
         plan = pipeline.plan(parameters)
+    except PassingError as error:
+        print(f"generate.py: failed: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     except NamegenError as error:
         fail(str(error))
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect would report its use; a batch job should not, unasked
@@ -157,7 +160,7 @@ def finish(beginning: Beginning, flow: Callable[..., Made]) -> int:
         with prefect_api(beginning.server):
             made = flow(**beginning.parameters.model_dump())
         show(made)
-    except (DeviceError, LeaseError) as error:
+    except PassingError as error:
         print(f"generate.py: failed: {error}", file=sys.stderr)
         return 1
     except NamegenError as error:

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
 
-# Not errors that last until somebody acts: a full disk, a missing path, missing permissions.
-TRANSIENT = {
-    errno.EAGAIN,
-    errno.EBUSY,
-    errno.ECONNABORTED,
-    errno.ECONNREFUSED,
-    errno.ECONNRESET,
-    errno.EHOSTDOWN,
-    errno.EHOSTUNREACH,
-    errno.EINTR,
-    errno.EIO,
-    errno.ENETDOWN,
-    errno.ENETRESET,
-    errno.ENETUNREACH,
-    errno.ENOLCK,
-    errno.EPIPE,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-}
+from namegen.errors import TRANSIENT
 
 
 def is_transient(task: object, run: object, state: State[Any]) -> bool:  # noqa: ARG001 - as Prefect calls it

@@ -20,7 +20,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 import run_log
-from namegen.errors import NamegenError, OutputError
+from namegen.errors import NamegenError, WorkersError
 from namegen.outputs.ranges import Job, check_worker, make_range
 from run_log import logged
 
@@ -50,7 +50,8 @@ def spread(job: tuple[Any, ...], ranges: Ranges, slots: int) -> list[tuple[Any, 
         slots: how many tasks the engine runs at once.
 
     Raises:
-        OutputError: if a worker does not see the folder, or if ranges failed twice, with their numbers.
+        OutputError: if a worker does not see the folder.
+        WorkersError: if ranges failed twice, with their numbers.
         SettingError: if a worker has other versions.
     """
     log, client = get_run_logger(), getattr(FlowRunContext.get().task_runner, "client", None)  # type: ignore[union-attr]
@@ -68,7 +69,7 @@ def spread(job: tuple[Any, ...], ranges: Ranges, slots: int) -> list[tuple[Any, 
     if failures:
         which = ", ".join(f"{first} to {last}" for (first, last), _ in failures)
         what = f"lacks the parts {which}, which failed twice ({failures[0][1]})"
-        raise OutputError(what, job[0], "Run the job again; it continues from here")
+        raise WorkersError(what, job[0], "Run the job again; it continues from here")
     return parts
 
 

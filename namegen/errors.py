@@ -6,6 +6,29 @@ always a single line without control characters, whatever the file or path conta
 
 from __future__ import annotations
 
+import errno
+
+# Errors of input and output that may be gone when the same is tried again.
+# Not errors that last until somebody acts: a full disk, a missing path, missing permissions.
+TRANSIENT = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EINTR,
+    errno.EIO,
+    errno.ENETDOWN,
+    errno.ENETRESET,
+    errno.ENETUNREACH,
+    errno.ENOLCK,
+    errno.EPIPE,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+
 
 class NamegenError(Exception):
     """An error that the user can fix.
@@ -47,7 +70,11 @@ class NewerFormatError(ArtifactError):
     """A file was written by a newer version of namegen."""
 
 
-class DeviceError(NamegenError):
+class PassingError(NamegenError):
+    """The input is fine, and the same command may succeed later: its exit status is 1, and not 2."""
+
+
+class DeviceError(PassingError):
     """A device is out of memory. The input is fine, and the job may succeed on another device."""
 
 
@@ -55,8 +82,16 @@ class OutputError(NamegenError):
     """The output folder cannot be written."""
 
 
-class LeaseError(OutputError):
+class LeaseError(OutputError, PassingError):
     """Another job may have taken over a folder in an object store. The input is fine: run the job again."""
+
+
+class WorkersError(OutputError, PassingError):
+    """The workers of an engine could not make some parts."""
+
+
+class ReadError(ArtifactError, PassingError):
+    """A disk or a store failed to read a file, which may be sound."""
 
 
 def unreadable(error: OSError, path: object, what: str = "cannot be read") -> ArtifactError:
@@ -67,7 +102,8 @@ def unreadable(error: OSError, path: object, what: str = "cannot be read") -> Ar
         if "://" in where
         else "Check its permissions and the disk"
     )
-    return ArtifactError(f"{what} ({error.strerror or error})", where, remedy)
+    kind = ReadError if error.errno in TRANSIENT else ArtifactError
+    return kind(f"{what} ({error.strerror or error})", where, remedy)
 
 
 def printable(text: str) -> str:

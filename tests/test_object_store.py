@@ -33,7 +33,7 @@ from namegen.errors import ArtifactError, LeaseError, OutputError, SettingError
 from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.layout import dataset_folder, part_name, record_folder
-from namegen.outputs.manifests import open_manifest, write_manifest
+from namegen.outputs.manifests import Opened, open_manifest, write_manifest
 from namegen.outputs.room import check_writable
 from namegen.outputs.rows import Source
 from namegen.outputs.writer import Survey, seal, write_dataset
@@ -424,7 +424,7 @@ def test_a_term_that_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: py
     )
 
 
-def test_a_manifest_that_came_too_late(made: RemotePath, prefix: RemotePath) -> None:
+def test_a_manifest_that_came_too_late(made: RemotePath, prefix: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes the place of none that its job did not know; where the answer was lost, its own is no other's."""
     folder = names_of(made)
     whole = open_manifest(folder, DatasetManifest).sound()
@@ -432,6 +432,10 @@ def test_a_manifest_that_came_too_late(made: RemotePath, prefix: RemotePath) -> 
     late = Survey(folder, tiny.PART, whole.stream, None, {0: whole.parts()[0]}, [], [])
     with pytest.raises(LeaseError, match="by another job in the meantime"):
         seal(late, [], whole.configuration)
+    with monkeypatch.context() as patch:  # written between the look and the request
+        patch.setattr("namegen.outputs.writer.open_manifest", lambda *_: Opened(None, None))
+        with pytest.raises(LeaseError, match="was written by another job in the meantime"):
+            seal(late, [], whole.configuration)
     with pytest.raises(LeaseError, match="by another job in the meantime"):
         write_manifest(folder, whole.model_copy(update={"versions": {}}), only_if_none=True)
     assert open_manifest(folder, DatasetManifest).sound() == whole

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
 import pytest
 
+import command_line
 from conftest import KNESER_NEY, NAMES, on_disk, refusal, rewrite
+from namegen.commands.main import describe
 from namegen.corpus.corpus import Corpus
+from namegen.errors import unreadable
 from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import FORMAT_VERSION, open_manifest
@@ -182,3 +186,21 @@ def test_what_lies_there_is_of_something_else(
     else:
         rewrite(names, DatasetManifest, stream={"seed": 43})
     assert "emove" in refusal(capsys, *KNESER_NEY, "--names", NAMES, "--output", tmp_path, "--count", 9000)
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EIO, 1), (errno.ESTALE, 1), (errno.EACCES, 2)])
+def test_what_may_pass_is_no_bad_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    """A disk that fails now may work tomorrow: exit status 1, in both commands; permissions are the user's: 2."""
+    error = unreadable(OSError(number, "it failed"), "names.txt")
+
+    def fails(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("namegen.pipeline.plan", fails)
+    with pytest.raises(SystemExit) as caught:
+        command_line.begin(["--count", "1"])
+    assert caught.value.code == code
+    assert "names.txt: cannot be read (it failed). Check its permissions and the disk." in capsys.readouterr().err
+    assert describe(error)[0] == code

@@ -16,7 +16,7 @@ from io import TextIOWrapper
 import click
 
 from namegen import __version__
-from namegen.errors import NamegenError, printable, unreadable
+from namegen.errors import NamegenError, PassingError, printable, unreadable
 
 NAMES = ("sample", "score", "explain", "inspect", "report", "verify", "prune")
 HELP = """Draws and scores names with the models that flows/generate.py has made, and looks after them.
@@ -110,7 +110,7 @@ def describe(error: BaseException, program: str = "namegen") -> tuple[int, str]:
         of = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else program
         return 2, f"{error.format_message().rstrip('.')} (see {of} --help)"
     if isinstance(error, NamegenError):
-        return 2, str(error)
+        return 1 if isinstance(error, PassingError) else 2, str(error)
     if isinstance(error, OSError):
         return 1, str(unreadable(error, "", "cannot be read or written")) if error.filename else str(error)
     return 130, "interrupted"
