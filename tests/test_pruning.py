@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from namegen.outputs.layout import dataset_folder, record_folder, report_folder
 from namegen.outputs.manifests import Writing
 from namegen.outputs.model_folder import ModelManifest
 from namegen.storage.files import Location, location
+from namegen.storage.leases import _Lease
 from namegen.storage.locks import alone_in
 from namegen.storage.object_store import EXTRAS, RemotePath
 from namegen.upkeep import prune as pruning
@@ -57,6 +59,12 @@ def night(output: Path, seed: int) -> Path:
 
 def record(output: Path, seed: int) -> Path:
     return on_disk(record_folder(night(output, seed)))
+
+
+def put(made: Path, output: RemotePath) -> None:
+    for file in made.rglob("*"):
+        if file.is_file() and file.name != ".lock":
+            (output / str(file.relative_to(made))).put(file)
 
 
 def prune(output: Location, keep: int, *, remove: bool = False) -> Pruned:
@@ -126,7 +134,8 @@ def test_what_a_job_has_added_to_in_the_meantime_stays(output: Path, monkeypatch
 def test_an_unfinished_one_that_is_new_stays(output: Path) -> None:
     """The job may be run again; what was left before the oldest that is kept is old."""
     for seed in (1, 5):
-        (record(output, seed) / "manifest.json").unlink()
+        for name in ("manifest.json", "manifest.copy.json"):
+            (record(output, seed) / name).unlink()
     assert names(prune(output, 2)) == ["seed=2"]
 
 
@@ -206,9 +215,7 @@ def test_in_a_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXTRAS, "memory", "")  # fsspec's own, which nobody but this process sees
     output = location("memory://bucket/pruning")
     assert isinstance(output, RemotePath)
-    for file in made.rglob("*"):
-        if file.is_file() and file.name != ".lock":
-            (output / str(file.relative_to(made))).put(file)
+    put(made, output)
     assert names(prune(output, 3)) == ["seed=1", "seed=2"]
     assert names(prune(output, 3, remove=True)) == ["seed=1", "seed=2"]
     assert verify(output) == []
@@ -222,10 +229,7 @@ def test_a_lock_that_was_lost_in_a_store(made: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(EXTRAS, "memory", "")
     output = location("memory://bucket/lost")
     assert isinstance(output, RemotePath)
-    for file in (made / "models", made / "names", made / "datasets"):
-        for each in file.rglob("*"):
-            if each.is_file() and each.name != ".lock":
-                (output / str(each.relative_to(made))).put(each)
+    put(made, output)
     before = [name for _, names in output.files_below() for name in names]
 
     def fails(_: object) -> None:
@@ -237,6 +241,47 @@ def test_a_lock_that_was_lost_in_a_store(made: Path, monkeypatch: pytest.MonkeyP
     assert [(old.path.name, why) for old, why in pruned.failed] == [("seed=1", "was taken over by another job")]
     left = [name for folder, names in output.files_below() for name in names if folder.name != ".lock"]
     assert sorted(left) == sorted(before)
+
+
+def test_a_call_that_died_in_a_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers see at once that the data set is gone, and the next call goes on."""
+    monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "1")
+    monkeypatch.setitem(EXTRAS, "memory", "")
+    output = location("memory://bucket/died")
+    assert isinstance(output, RemotePath)
+    put(made, output)
+    unlink, removed = RemotePath.unlink, []
+
+    def dies(path: RemotePath, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as Path has it
+        if path.parent.name != ".lock":
+            removed.append(path.name)
+            if len(removed) == 2:
+                raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemotePath, "unlink", dies)
+        with pytest.raises(KeyboardInterrupt):
+            prune(output, 4, remove=True)
+    assert removed == ["manifest.json", "part-000000.parquet"]
+    assert names(prune(output, 4, remove=True)) == ["seed=1"]
+    assert not [path for path, _ in output.files_below() if "seed=1" in str(path)]
+
+
+def test_the_lock_of_a_frozen_job(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody renews it, so the model goes; when the job wakes up, it finds that its lock is not its own any more."""
+    monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", "1")
+    monkeypatch.setitem(EXTRAS, "memory", "")
+    output = location("memory://bucket/frozen")
+    assert isinstance(output, RemotePath)
+    put(made, output)
+    frozen = _Lease(output / "datasets" / f"model={tiny.place(output).path.name}" / "seed=9")
+    frozen.acquire()
+    prune(output, 0, remove=True)
+    assert not tiny.place(output).path.is_dir()
+    frozen._written = time.monotonic()  # its own clock stood still
+    with pytest.raises(LeaseError, match="was taken over"):
+        frozen.check()
 
 
 def test_a_reader_that_has_enough(

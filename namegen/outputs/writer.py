@@ -198,12 +198,19 @@ def make_parts(
     return parts
 
 
-def seal(surveyed: Survey, made: Iterable[Part], configuration: dict[str, Any]) -> Written:
+def seal(
+    surveyed: Survey,
+    made: Iterable[Part],
+    configuration: dict[str, Any],
+    *,
+    check_alone: Callable[[], None] = lambda: None,
+) -> Written:
     """Writes the manifest of a data set whose parts are all there, and removes other files that are named like parts.
 
     Args:
         made: the parts that were missing.
         configuration: goes into the manifest.
+        check_alone: raises an error if another job may be at work by now; called before the manifest and its copy.
 
     Raises:
         LeaseError: if another job has written the manifest since the survey, which can happen in a store.
@@ -225,7 +232,9 @@ def seal(surveyed: Survey, made: Iterable[Part], configuration: dict[str, Any]) 
         part_bytes=tuple(parts[number].size for number in range(len(parts))),
     )
     if not before or (before.rows, before.parts()) != (surveyed.count, parts):
+        check_alone()
         write_manifest(folder, manifest, copy=True)
+        check_alone()
         write_manifest(folder, manifest, only_if_none=before is None)
     remove_journal(record_folder(folder))
     replaced = tuple(map(part_name, surveyed.altered))
@@ -269,34 +278,38 @@ def write_dataset(
         folder, here, surveyed.count, stream, make_rows, workers=workers, on_part=on_part, check_alone=check_alone
     )
     check_alone()
-    written = seal(surveyed, made, configuration)
+    written = seal(surveyed, made, configuration, check_alone=check_alone)
     check_alone()  # what was sent just before may have arrived late
     return written
 
 
 def restore_parts(
     folder: Location,
-    parts: Iterable[Part],
+    parts: Sequence[Part],
     stream: dict[str, Any],
     make_rows: Callable[[int, int], pa.Table],
     *,
+    workers: int = 1,
     check_alone: Callable[[], None] = lambda: None,
 ) -> int:
     """Makes recorded parts again, if they become the very bytes that are recorded; returns how many did."""
-    restored = 0
-    for part in parts:
+
+    def restore(part: Part) -> bool:
         path, first = folder / part_name(part.number), part.number * dataset.PART_ROWS
         temporary = temporary_beside(record_folder(folder) / path.name)
         try:
             write_part(temporary, make_rows(first, part.rows), {**stream, "first": first})
-            if sha256_of(temporary) == part.sha256:
-                check_alone()
-                _clear(path)
-                put_in_place(temporary, path)
-                restored += 1
+            if sha256_of(temporary) != part.sha256:
+                return False
+            check_alone()
+            _clear(path)
+            put_in_place(temporary, path)
+            return True
         finally:
             temporary.unlink(missing_ok=True)
-    return restored
+
+    with closing(in_order(restore, parts, workers)) as restored:
+        return sum(restored)
 
 
 def _clear(path: Location) -> None:

@@ -108,7 +108,14 @@ class DatasetCheck:
             if findings.source and findings.manifest and findings.missing:
                 check_room(self.path, findings.manifest.rows, findings.source.known.to_pylist())
                 source = findings.source
-                made = restore_parts(self.path, findings.missing, source.stream, source.rows, check_alone=check_alone)
+                made = restore_parts(
+                    self.path,
+                    findings.missing,
+                    source.stream,
+                    source.rows,
+                    workers=cores(),
+                    check_alone=check_alone,
+                )
                 log.info("%s: %s of %s parts were made again", self.path, made, len(findings.manifest.part_sha256))
 
     def _check(self) -> Findings:

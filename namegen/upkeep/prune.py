@@ -1,9 +1,9 @@
 """Removes old data sets, and the models of which no data set is left.
 
 What is removed disappears at once for readers: on a disk its folder is first moved out of their sight, into
-`<output>/.removed-<hex>`; in a store its manifest goes first. Locks are held in the order of all jobs, the model's and
-then the data set's, so nothing is removed that a job is about to use. If a call is interrupted, the next one continues
-with what is left.
+`<output>/.removed-<hex>`. In a store the manifest goes first, and its copy, by which the next call knows the data set,
+last. Locks are held in the order of all jobs, the model's and then the data set's, so nothing is removed that a job is
+about to use. If a call is interrupted, the next one continues with what is left.
 """
 
 from __future__ import annotations
@@ -145,45 +145,49 @@ def _remove(output: Location, old: Candidate) -> bool:
     model = layout.model_folder(output, old.model)
     if not layout.has_seed(old.path):
         with alone_in(model) as check_alone:
-            if _written(_left_of(old)) != old.written or _has_datasets(output, old.model):
+            if _written(old.path) != old.written or _has_datasets(output, old.model, take=True):
                 return False
-            _discard(output, model, check_alone)
+            _discard(output, [model], check_alone)
         return True
     is_model_there = model.is_dir()
     with alone_in(model) as check_model:  # no job is between the two locks
         with alone_in(old.lock) as check_alone:
-            if _written(_left_of(old)) != old.written:
+            if _written(old.path) != old.written:
                 return False
-            for folder in (old.path, old.lock):
-                _discard(output, folder, check_alone)
+            _discard(output, [old.path, old.lock], check_alone)
         if not is_model_there:
-            _discard(output, model, check_model)
+            _discard(output, [model], check_model)
     return True
 
 
-def _discard(output: Location, folder: Location, check_alone: Callable[[], None]) -> None:
-    """Makes a folder disappear at once, with a lock in it that is held; and the folder around it, if it is empty.
+def _discard(output: Location, folders: list[Location], check_alone: Callable[[], None]) -> None:
+    """Makes folders disappear, with a lock in them that is held; and the folder around each, if it is empty.
 
     Args:
         check_alone: raises an error if another job may be there by now; called before each object of a store.
     """
-    if isinstance(folder, RemotePath):
-        manifests = {DatasetManifest.FILE, layout.COPY}
-        for name in sorted(entries(folder), key=lambda name: name not in manifests):
-            if name != LOCK:
-                check_alone()
-                (folder / name).unlink(missing_ok=True)
+    for folder in folders:
+        if isinstance(output, Path) and isinstance(folder, Path):
+            if folder.is_dir():
+                folder.rename(output / f".removed-{uuid.uuid4().hex}")
+            if folder.parent.name.startswith("model="):
+                with suppress(OSError):  # it is not empty, or not there
+                    folder.parent.rmdir()
+    if isinstance(output, Path):
         return
-    assert isinstance(output, Path)
-    if folder.is_dir():
-        folder.rename(output / f".removed-{uuid.uuid4().hex}")
-    if folder.parent.name.startswith("model="):
-        with suppress(OSError):  # it is not empty, or not there
-            folder.parent.rmdir()
+    there = [folder / name for folder in folders for name in entries(folder) if name != LOCK]
+    turn = {layout.MANIFEST: 0, layout.COPY: 2}
+    for place in sorted(there, key=lambda place: (turn.get(place.name, 1), str(place))):
+        check_alone()
+        place.unlink(missing_ok=True)
 
 
-def _has_datasets(output: Location, model: str, going: Collection[Location] = ()) -> bool:
-    """Whether there is a data set of a model, or anything else in its place, apart from those that are `going`."""
+def _has_datasets(output: Location, model: str, going: Collection[Location] = (), *, take: bool = False) -> bool:
+    """Whether there is a data set of a model, or anything else in its place, apart from those that are `going`.
+
+    Args:
+        take: take the lock that a dead job has left in a store, so that the job, if it was only frozen, notices.
+    """
     for top in (layout.NAMES, layout.RECORDS):
         folder = output / top / f"model={model}"
         there: set[Location] = set()
@@ -194,7 +198,10 @@ def _has_datasets(output: Location, model: str, going: Collection[Location] = ()
         for path in sorted(there, key=str):
             dataset = layout.dataset_of(path)
             is_stale = isinstance(path, RemotePath) and set(entries(path)) == {LOCK} and not is_busy(path)
-            if absolute(dataset) not in going and not is_stale:
+            if is_stale and take:
+                with alone_in(path):
+                    pass
+            elif absolute(dataset) not in going and not is_stale:
                 return True
     return False
 
@@ -209,20 +216,15 @@ def _datasets(output: Location) -> list[Candidate]:
 
 def _dataset(folder: Location) -> Candidate:
     record = layout.record_folder(folder)
-    manifest = open_manifest(folder, DatasetManifest).manifest
-    size = _size(folder) + _size(record)
-    rows = manifest.rows if manifest else 0
-    return Candidate(folder, record, layout.model_of(folder) or "", _written(manifest), size, rows)
+    manifest, size = _manifest(folder), _size(folder) + _size(record)
+    rows, written = (manifest.rows, manifest.written.time) if manifest else (0, "")
+    return Candidate(folder, record, layout.model_of(folder) or "", written, size, rows)
 
 
 def _models(output: Location) -> list[Candidate]:
     """The finished ones; a job may be about to resume an unfinished one."""
-    models = [(folder, open_manifest(folder, ModelManifest).manifest) for folder in _own(layout.models_in(output))]
-    return [
-        Candidate(folder, folder, folder.name, _written(manifest), _size(folder))
-        for folder, manifest in models
-        if manifest
-    ]
+    models = [(folder, _written(folder)) for folder in _own(layout.models_in(output))]
+    return [Candidate(folder, folder, folder.name, written, _size(folder)) for folder, written in models if written]
 
 
 def _own(folders: list[Location]) -> list[Location]:
@@ -236,13 +238,18 @@ def _size(folder: Location) -> int:
     return 0
 
 
-def _left_of(old: Candidate) -> Manifest | None:
-    kind: type[Manifest] = DatasetManifest if layout.has_seed(old.path) else ModelManifest
-    return open_manifest(old.path, kind).manifest
-
-
-def _written(manifest: Manifest | None) -> str:
+def _written(folder: Location) -> str:
+    """When a model or a data set was finished, by its manifest or the copy; empty if it is not."""
+    if not layout.has_seed(folder):
+        manifest: Manifest | None = open_manifest(folder, ModelManifest).manifest
+    else:
+        manifest = _manifest(folder)
     return manifest.written.time if manifest else ""
+
+
+def _manifest(dataset: Location) -> DatasetManifest | None:
+    both = (open_manifest(dataset, DatasetManifest, copy=is_copy).manifest for is_copy in (False, True))
+    return next(filter(None, both), None)
 
 
 def _changed(dataset: Candidate) -> str:
