@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,20 +18,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import command_line
 import tiny
-from conftest import on_disk, rewrite
-from namegen import verify
+from conftest import NAMES, on_disk, rewrite
+from namegen import pipeline, verify
 from namegen.errors import ArtifactError
 from namegen.outputs import dataset
-from namegen.outputs.dataset import DatasetManifest
+from namegen.outputs.dataset import DatasetManifest, State
 from namegen.outputs.journal import Journal, Part
 from namegen.outputs.layout import aside_folder, part_number, record_folder
-from namegen.outputs.manifests import open_manifest
+from namegen.outputs.manifests import Writing, open_manifest
 from namegen.outputs.model_folder import ModelManifest
 from namegen.outputs.writer import PARQUET, write_dataset
 from namegen.storage.files import sha256_of
 from namegen.storage.locks import alone_in
-from namegen.upkeep.dataset_check import DatasetCheck
+from namegen.upkeep.dataset_check import DatasetCheck, Findings
 from tiny import PART, job, place, tree
 
 SEEDS = (1, 2)
@@ -433,6 +435,25 @@ def test_a_repair_finishes_nothing(output: Path) -> None:
     assert "is unfinished: the job that was making it died" in problem
     assert "--count 5000" in problem
     assert tree(output) == before
+
+
+@pytest.mark.parametrize("model", ["bigram", "kneser-ney", "mlp", "blend"])
+@pytest.mark.parametrize("preset", ["quick", "best"])
+def test_the_command_that_finishes_is_of_the_same_model(output: Path, model: str, preset: str) -> None:
+    """Whatever decides what a model is stands in the command that verify prints."""
+    asked = ["--model", model, "--preset", preset, "--holdout", "0.2", "--names", str(NAMES)]
+    parameters = command_line.parse(asked)
+    fit = pipeline.plan_fit(tiny.corpus(), parameters, {"names": parameters.names, "preset": parameters.preset})
+    rewrite(on_disk(place(output).path), ModelManifest, written=Writing(origin=dict(fit.origin)))
+    check = DatasetCheck(names_of(output))
+    source = check._source()[0]
+    assert source
+    state = replace(State.of(names_of(output), source.stream), asked=5000)
+    said = check._command(Findings(state, source=replace(source, configuration=fit.configuration)))
+    command = shlex.split(said.partition("generate.py ")[2])
+    again = command_line.parse(command)
+    assert pipeline.plan_fit(tiny.corpus(), again, {}).configuration == fit.configuration
+    assert (again.count, again.seed, again.names, Path(again.output)) == (5000, 1, str(NAMES), output)
 
 
 def test_a_repair_of_a_data_set_that_was_growing(output: Path) -> None:

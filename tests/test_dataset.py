@@ -168,7 +168,7 @@ def test_where_one_fails_no_other_begins(tmp_path: Path, folder: Path) -> None:
         write_dataset(folder, 1_000_000, STREAM, fails, {}, workers=4)
     assert len(asked) < 30
     finished = sorted(set(asked) - {3000})
-    assert sorted(number * PART for number in Journal(record_folder(folder), STREAM).read()) == finished
+    assert sorted(number * PART for number in Journal(record_folder(folder), STREAM).read().parts) == finished
     parts = {f"{NAMES}/{part_name(first // PART)}" for first in finished}
     assert set(tree(tmp_path)) == {f"{RECORD}/{JOURNAL}", *parts}
     assert all(len(pq.read_table(file)) == PART for file in folder.iterdir())
@@ -257,7 +257,7 @@ def test_a_journal_of_another_stream_vouches_for_nothing(folder: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         write_dataset(folder, 2500, STREAM, dies, {})
-    assert list(Journal(record_folder(folder), STREAM).read(JOURNAL)) == [0]
+    assert list(Journal(record_folder(folder), STREAM).read(JOURNAL).parts) == [0]
     assert make(folder, 2500, seed=8)[0] == Written(2500, kept=0, made=3)
 
 

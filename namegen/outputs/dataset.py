@@ -111,7 +111,8 @@ class State:
             files = entries(folder)
         except FileNotFoundError:
             files = {}
-        return cls(folder, opened, copy, journal.read(), journal.asked(), bool(journals_in(record)), files)
+        recorded, has_journal = journal.read(), bool(journals_in(record))
+        return cls(folder, opened, copy, recorded.parts, recorded.asked, has_journal, files)
 
     def is_begun(self, rows: int) -> bool:
         """Whether a job has begun to make more rows than so many."""
@@ -129,8 +130,9 @@ class State:
 
     @cached_property
     def _vouched(self) -> list[Mapping[int, Part]]:
-        manifests = [each.trusted for each in (self.opened, self.copy) if each.trusted]
-        return [*(manifest.parts() for manifest in manifests), self.journal]
+        manifest, copy = self.opened.trusted, self.copy.trusted
+        manifests = filter(None, [manifest, copy if copy != manifest else None])  # mostly they are the same
+        return [*(each.parts() for each in manifests), self.journal]
 
     def recorded(self, number: int, rows: int) -> list[Part]:
         """What is recorded of part `number` with so many rows, by the manifest, its copy, and the journal."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from namegen.storage.files import Location, entries, open_regular
 from namegen.storage.object_store import RemotePath
@@ -38,6 +38,13 @@ class Part(NamedTuple):
     size: int
 
 
+class Recorded(NamedTuple):
+    """What a journal says: the parts by their numbers, and the most rows that a job was asked for, if it says so."""
+
+    parts: dict[int, Part]
+    asked: int | None
+
+
 class Journal:
     """The journal of a data set.
 
@@ -53,24 +60,29 @@ class Journal:
         self._lock = Lock()
         self._written: dict[str, bytes] = {}  # the contents of the files in a store
 
-    def read(self, *files: str) -> dict[int, Part]:
-        """The parts by their numbers. The last of several lines for one part counts.
+    def read(self, *files: str) -> Recorded:
+        """What it says. The last of several lines for one part counts.
 
         Args:
             files: the names of those to read; by default all that there are.
         """
         parts: dict[int, Part] = {}
+        asked: list[int] = []
         for name in sorted(files or journals_in(self._folder)):
             for line in _lines(self._folder / name):
                 with suppress(ValidationError):
-                    entry = _Entry.model_validate_json(line)
-                    if entry.stream == self._stream:
+                    entry = _LINE.validate_json(line)
+                    if entry.stream != self._stream:
+                        continue
+                    if isinstance(entry, _Asked):
+                        asked.append(entry.asked)
+                    else:
                         parts[entry.number] = Part(entry.number, entry.rows, entry.sha256, entry.size)
-        return parts
+        return Recorded(parts, max(asked, default=None))
 
     def read_block(self) -> dict[int, Part]:
         """The parts of the writer's own range, which has to lie in one file."""
-        return self.read(self.name_for(self._first))
+        return self.read(self.name_for(self._first)).parts
 
     def name_for(self, number: int) -> str:
         """The name of the file that has the line of a part."""
@@ -98,16 +110,6 @@ class Journal:
     def ask(self, count: int) -> None:
         """Records how many rows the job was asked for, so that somebody else can say how to finish it."""
         self._append(self.name_for(self._first), _Asked(stream=self._stream, asked=count))
-
-    def asked(self) -> int | None:
-        """The most rows that a job was asked for; None if no line says so."""
-        counts = []
-        for name in journals_in(self._folder):
-            for line in _lines(self._folder / name):
-                with suppress(ValidationError):
-                    asked = _Asked.model_validate_json(line)
-                    counts += [asked.asked] if asked.stream == self._stream else []
-        return max(counts, default=None)
 
 
 def journals_in(record: Location) -> list[str]:
@@ -139,6 +141,9 @@ class _Entry(BaseModel):
     rows: int = Field(ge=1)
     sha256: Sha256
     size: int = Field(ge=0)
+
+
+_LINE: TypeAdapter[_Entry | _Asked] = TypeAdapter(_Entry | _Asked)
 
 
 def _lines(path: Location) -> Iterator[bytes]:

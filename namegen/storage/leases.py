@@ -4,9 +4,9 @@ A job creates `.lock/000001`, which succeeds only if nobody else has, and renews
 lives. A second job watches it. If it does not change for a whole term, on the watcher's own clock, the first job is
 dead, and the watcher creates `.lock/000002`; of several watchers only one succeeds. A job that ends says so in its
 lock, which stays, so the numbers only grow: what a job that was frozen does to its own lock touches no other's. Before
-each write a job looks whether its lock is still the newest. It also stops by itself if it could not renew its lock for
-two thirds of a term, because its network was gone. No clocks are compared, the term is that of the job that holds the
-lock, and no lock is stale for longer than that.
+each part and manifest a job looks whether its lock is still the newest. It also stops by itself if it could not renew
+its lock for two thirds of a term, because its network was gone. No clocks are compared, the term is that of the job
+that holds the lock, and no lock is stale for longer than that.
 
 A request that a network held back may still arrive after another job has begun. So a manifest never replaces one that
 its job does not know, and `verify` finds a part that came too late.

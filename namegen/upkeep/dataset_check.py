@@ -224,11 +224,11 @@ class DatasetCheck:
         asked, source = findings.state.asked, findings.source
         if not (asked and source):
             return "Run its job again, with its --count"
-        names = ModelFolder(source.model).manifest().written.origin.get("names")
-        c = source.configuration
+        origin, c = ModelFolder(source.model).manifest().written.origin, source.configuration
         options = {
-            "names": names,
+            "names": origin.get("names"),
             "model": c["model"],
+            "preset": origin.get("preset") if "mlp" in c else None,
             "holdout": c["holdout"],
             "order": c["order"],
             "states": c.get("states"),
