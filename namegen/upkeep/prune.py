@@ -32,7 +32,7 @@ from namegen.storage.locks import alone_in, is_busy
 from namegen.storage.object_store import RemotePath
 from namegen.training.checkpoint import FILE as CHECKPOINT
 
-BETWEEN_STEPS = timedelta(minutes=10)  # how long a job may hold no lock after it has made a data set's folder
+BETWEEN_STEPS = timedelta(minutes=10)  # an unfinished data set that is newer is left to whoever runs its job again
 REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # left by a call that died
 
 
