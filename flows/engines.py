@@ -9,10 +9,9 @@ import os
 import re
 import secrets
 import socket
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +23,7 @@ from namegen.outputs.layout import record_folder
 from namegen.outputs.manifests import versions
 from namegen.outputs.ranges import Job, parts_in_range, ranges
 from namegen.storage.files import absolute
+from namegen.storage.locks import holder_of
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -101,19 +101,17 @@ def _make_parts(engine: Engine, model: str, device: str, surveyed: Survey, numbe
     from spread import spread  # imports Prefect, which checking an engine does without
 
     folder = absolute(surveyed.folder)
+    holder = holder_of(record_folder(folder))
+    assert holder  # this job
     job = Job(
         folder=str(folder),
         model=model,
         stream=surveyed.stream,
         device=device,
         versions=versions(),
-        mark=f".job.{uuid.uuid4().hex}.tmp",
+        holder=holder.key,
     )
-    with ExitStack() as stack:
-        mark = record_folder(folder) / job.mark  # if this job dies, the next one removes it
-        mark.write_bytes(b"")
-        stack.callback(mark.unlink, missing_ok=True)
-        runner, slots = stack.enter_context(_cluster(engine))
+    with _cluster(engine) as (runner, slots):
         pieces = [(piece.start, piece.stop - 1) for piece in ranges(numbers, parts_in_range(len(numbers), slots))]
         made = spread.with_options(task_runner=runner)(tuple(job), pieces, slots)
     return [Part(*part) for part in made]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from namegen.automaton import artifact
@@ -19,8 +18,7 @@ from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import Contents, ModelFolder, ModelManifest
-from namegen.storage.files import Location, absolute, entries, location, make_folder
-from namegen.storage.object_store import RemotePath
+from namegen.storage.files import Anywhere, Location, absolute, entries, location, make_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,7 +180,7 @@ class Model:
             raise TypeError(f"a name must be text, not {type(name).__name__}")
         return explain(self.automaton, self._context_lengths, name, alternatives)
 
-    def save(self, folder: str | Path | RemotePath) -> None:
+    def save(self, folder: Anywhere) -> None:
         """Writes the model to a folder, from which `load` reads it; the folder is made if it is missing.
 
         The folder is what a job makes under outputs/models: tables, the automaton, and a manifest. A model that was
@@ -226,7 +224,7 @@ class Model:
         return context_lengths(self.automaton)
 
 
-def load(path: str | Path | RemotePath) -> Model:
+def load(path: Anywhere) -> Model:
     """The model at a path or a URL.
 
     Args:
@@ -240,7 +238,7 @@ def load(path: str | Path | RemotePath) -> Model:
     return Model(artifact.load(where), ModelFolder(where) if is_whole else None)
 
 
-def resolve_model(path: str | Path | RemotePath) -> Location:
+def resolve_model(path: Anywhere) -> Location:
     """The model's folder or automaton file that a path leads to: itself, a data set's, or the only one in a folder.
 
     Raises:
@@ -281,7 +279,7 @@ def model_of(dataset: Location, manifest: DatasetManifest) -> Location:
     return folder
 
 
-def existing(path: str | Path | RemotePath) -> Location:
+def existing(path: Anywhere) -> Location:
     """A path at which there is something.
 
     Raises:

@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
@@ -33,7 +33,7 @@ from namegen.outputs.model_folder import Contents, ModelFolder, model_name
 from namegen.outputs.room import check_room, check_writable
 from namegen.parameters import DEFAULT, Parameters, checked
 from namegen.progress import Progress, progress
-from namegen.storage.files import Location, location
+from namegen.storage.files import Hold, Location, location
 from namegen.storage.locks import alone_in
 from namegen.training import recipe as recipes
 from namegen.training.recipe import Recipe
@@ -176,20 +176,21 @@ def make(plan: Plan, *, run: Run = directly, progress: Progress = progress, else
         OSError: if a disk or a store fails.
     """
     with ExitStack() as holding:
-        with alone_in(plan.model.path) as check_model:
+        with alone_in(plan.model.path) as model:
             automaton = plan.model.load()  # again, now that no other job can be making it
             if automaton:
                 log.info("%s is there already: nothing to count, train or evaluate", plan.model.path)
                 plan.model.checkpoint.remove()  # left by a job that died at its very end
             else:
-                contents = learn(plan.fit, run=run, progress=progress, checkpoint=plan.model.checkpoint)
-                check_model()
-                run(save, plan.model, contents)
+                checkpoint = replace(plan.model.checkpoint, check=model.check)
+                contents = learn(plan.fit, run=run, progress=progress, checkpoint=checkpoint)
+                model.check()
+                run(save, plan.model, contents, model)
                 automaton = contents.automaton
             # the data set's lock, before the model's is released: nobody removes the model of a data set that is held
-            check_alone = holding.enter_context(alone_in(layout.record_folder(plan.names)))
-            check_model()
-        written = run(sample, plan, automaton, progress, elsewhere, check_alone)
+            record = holding.enter_context(alone_in(layout.record_folder(plan.names)))
+            model.check()
+        written = run(sample, plan, automaton, progress, elsewhere, record)
     _log_written(plan, written)
     return Made(plan.model, plan.names, written)
 
@@ -271,9 +272,9 @@ def what_was_learnt(plan: FitPlan, counts: NgramCounts, fitted: Fitted) -> dict[
     }
 
 
-def save(folder: ModelFolder, contents: Contents) -> None:
-    """Writes the model's folder."""
-    folder.save(contents)
+def save(folder: ModelFolder, contents: Contents, hold: Hold) -> None:
+    """Writes the model's folder, which is held."""
+    folder.save(contents, hold)
     log.info("Wrote %s", folder.path)
 
 
@@ -282,9 +283,9 @@ def sample(
     automaton: Automaton,
     progress: Progress,
     elsewhere: Elsewhere | None,
-    check_alone: Callable[[], None],
+    record: Hold,
 ) -> Written:
-    """Samples the names that the data set lacks, and writes them. Its lock is held, and `check_alone` looks at it."""
+    """Samples the names that the data set lacks, and writes them. Its record is held."""
     from namegen.outputs.rows import Source
     from namegen.outputs.writer import write_dataset
     from namegen.sampling.stream import arrow_strings
@@ -298,9 +299,9 @@ def sample(
             source.stream,
             source.rows,
             source.configuration,
+            record,
             workers=plan.workers,
             on_part=advance,
-            check_alone=check_alone,
             elsewhere=elsewhere,
         )
 
@@ -358,11 +359,17 @@ def fit(
 
 
 def refit(
-    folder: ModelFolder, corpus: Corpus, configuration: dict[str, Any], sha256: str | None, origin: dict[str, Any]
+    folder: ModelFolder,
+    corpus: Corpus,
+    configuration: dict[str, Any],
+    sha256: str | None,
+    origin: dict[str, Any],
+    hold: Hold,
 ) -> None:
     """Makes a damaged model's folder again, from its configuration and its names.
 
     Args:
+        hold: of the folder.
         sha256: of the automaton that has to come of it; None if nobody knows any more.
         origin: of the manifest that was.
 
@@ -381,4 +388,5 @@ def refit(
         what = "was fitted on another machine or by another version: fitted here, it is another model"
         raise ArtifactError(what, str(folder.path), remedy)
     # with the time that the training took at first, so that a repair changes nothing
-    folder.save(Contents(contents.automaton, configuration, contents.tables, origin))
+    hold.check()
+    folder.save(Contents(contents.automaton, configuration, contents.tables, origin), hold)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from threading import Semaphore, Thread
@@ -31,7 +31,7 @@ from namegen.outputs import dataset, layout, manifests, model_folder, writer
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.model_folder import Contents
 from namegen.storage import leases, object_store
-from namegen.storage.object_store import EXTRAS, RemotePath
+from namegen.storage.object_store import EXTRAS, Found, RemotePath, Tag
 from namegen.upkeep import prune
 
 OUTPUT = "memory://bucket/o"
@@ -75,7 +75,7 @@ class Actor:
     is_dead: bool = False
     is_done: bool = False
     error: BaseException | None = None
-    locks: dict[leases._Lease, float] = field(default_factory=dict)  # held, and when each is renewed next
+    locks: dict[leases.Lease, float] = field(default_factory=dict)  # held, and when each is renewed next
 
 
 class World:
@@ -83,13 +83,15 @@ class World:
 
     def __init__(self, seed: int, faults: dict[str, float] = FAULTS) -> None:
         self.draw, self.faults = random.Random(seed), faults  # noqa: S311 - the same each time
-        self.now, self.objects, self.late = 0.0, {}, []  # type: ignore[var-annotated]
+        self.now, self.late = 0.0, []  # type: ignore[var-annotated]
+        self.objects: dict[str, tuple[bytes, Tag]] = {}
+        self.written: dict[str, float] = {}
         self.actors: list[Actor] = []
         self.broken: list[str] = []
         self._main = Semaphore(0)
         self._running: Actor | None = None
         self._renewing: Actor | None = None
-        self._written = 0
+        self._tags = 0
 
     # --- the course of things
 
@@ -200,70 +202,67 @@ class World:
         if fault == "lost":
             raise OSError(errno.ECONNRESET, "the answer was lost")
 
-    # --- the store, as fsspec has it
+    # --- the store
 
-    def info(self, key: str) -> dict[str, Any]:
+    def find(self, key: str) -> Found:
         self._step()
-        if key not in self.objects:
-            raise FileNotFoundError(errno.ENOENT, "no such object", key)
-        data, written = self.objects[key]
-        return {"type": "file", "size": len(data), "created": written}
+        self._there(key)
+        return self._found(key)
 
-    def ls(self, key: str, detail: bool = True) -> list[dict[str, Any]]:  # noqa: ARG002, FBT001, FBT002 - as fsspec has it
+    def list(self, key: str) -> tuple[list[str], dict[str, Found]]:
         self._step()
-        found: dict[str, dict[str, Any]] = {}
-        for name, (data, _) in self.objects.items():
-            if name.startswith(f"{key}/"):
-                first, _, rest = name[len(key) + 1 :].partition("/")
-                kind = {"type": "directory", "size": 0} if rest else {"type": "file", "size": len(data)}
-                found[first] = {"name": f"{key}/{first}", **kind}
-        return list(found.values())
+        below = {name: name[len(key) + 1 :] for name in sorted(self.objects) if name.startswith(f"{key}/")}
+        folders = {f"{key}/{rest.partition('/')[0]}" for rest in below.values() if "/" in rest}
+        return sorted(folders), {name: self._found(name) for name, rest in below.items() if "/" not in rest}
 
-    def find(self, key: str) -> list[str]:
+    def list_below(self, key: str) -> dict[str, Found]:
         self._step()
-        return [name for name in self.objects if name.startswith(f"{key}/")]
+        return {name: self._found(name) for name in sorted(self.objects) if name.startswith(f"{key}/")}
 
-    def cat_file(self, key: str) -> bytes:
+    def read(self, key: str) -> tuple[bytes, Tag]:
         self._step()
-        if key not in self.objects:
-            raise FileNotFoundError(errno.ENOENT, "no such object", key)
-        return bytes(self.objects[key][0])
+        return self._there(key)
 
-    def get_file(self, key: str, local: str) -> None:
-        Path(local).write_bytes(self.cat_file(key))
+    def write(self, key: str, data: bytes | Path, known: Tag | None) -> Tag:
+        contents = data if isinstance(data, bytes) else data.read_bytes()
 
-    def pipe_file(self, key: str, data: bytes, mode: str = "overwrite") -> None:
         def change() -> None:
-            if mode == "create" and key in self.objects:
-                raise FileExistsError(errno.EEXIST, "there is one", key)
-            self._put(key, bytes(data))
+            there = self.objects.get(key)
+            if known != (there[1] if there else None):
+                raise FileExistsError(errno.EEXIST, "it is another", key)
+            self._put(key, contents)
 
         self._step(change)
+        return self.objects[key][1]  # nobody else has run since
 
-    def put_file(self, local: str, key: str) -> None:
-        data = Path(local).read_bytes()
-        self._step(lambda: self._put(key, data))
+    def remove(self, key: str) -> None:
+        self._step(lambda: self._drop(key))
 
-    def cp_file(self, key: str, target: str) -> None:
-        self._step(lambda: self._put(target, self.objects[key][0]))
+    def copy(self, key: str, target: str) -> None:
+        self._step(lambda: self._put(target, self._there(key)[0]))
 
-    def rm_file(self, key: str) -> None:
-        def change() -> None:
-            if self.objects.pop(key, None) is None:
-                raise FileNotFoundError(errno.ENOENT, "no such object", key)
+    def _there(self, key: str) -> tuple[bytes, Tag]:
+        if key not in self.objects:
+            raise FileNotFoundError(errno.ENOENT, "no such object", key)
+        return self.objects[key]
 
-        self._step(change)
+    def _found(self, key: str) -> Found:
+        data, tag = self.objects[key]
+        return Found(len(data), datetime.fromtimestamp(1.7e9 + self.written[key], UTC), tag)
+
+    def _drop(self, key: str) -> None:
+        self.objects.pop(key, None)
 
     def _put(self, key: str, data: bytes) -> None:
         before = self.objects.get(key)
-        self._written += 1
-        self.objects[key] = data, self._written
-        if "/datasets/" in key and key.endswith("/manifest.json"):
+        self._tags += 1
+        self.objects[key], self.written[key] = (data, Tag(str(self._tags))), self.now
+        if key.startswith("o/datasets/") and key.endswith("/manifest.json"):
             rows = DatasetManifest.model_validate_json(data).rows
             if before and DatasetManifest.model_validate_json(before[0]).rows > rows:
                 self.broken.append(f"{key}: fewer rows than before, {rows}")
-            model = layout.model_of(RemotePath(f"memory://{key}").parent)
-            if f"{RemotePath(OUTPUT).key}/models/{model}/manifest.json" not in self.objects:
+            model = layout.model_of(RemotePath(f"memory://bucket/{key}").parent)
+            if f"o/models/{model}/manifest.json" not in self.objects:
                 self.broken.append(f"{key}: there is no model")
 
 
@@ -318,7 +317,7 @@ def world(names: Path, seed: int, faults: dict[str, float] = FAULTS) -> Iterator
         patch.setitem(EXTRAS, "memory", "")
         contents = _contents(names)
         made = World(seed, faults)
-        patch.setattr(object_store, "file_system", lambda _: made)
+        patch.setattr(object_store, "bucket", lambda *_: made)
         patch.setattr(leases, "monotonic", made.monotonic)
         patch.setattr(leases, "sleep", made.sleep)
         patch.setattr(leases, "Thread", lambda target, daemon: _Beat(made, target))
@@ -356,9 +355,9 @@ def reader(world: World) -> Callable[[], object]:
 
     def read() -> None:
         seen: set[tuple[str, int]] = set()
-        for key in world.find(f"{RemotePath(OUTPUT).key}/names"):
+        for key in world.list_below("o/names"):
             try:
-                rows = pq.read_table(io.BytesIO(world.cat_file(key)))["index"].to_pylist()
+                rows = pq.read_table(io.BytesIO(world.read(key)[0]))["index"].to_pylist()
             except FileNotFoundError:
                 continue
             folder = key.rpartition("/")[0]
@@ -374,7 +373,7 @@ def tree(world: World) -> dict[str, bytes]:
     return {
         key: tiny.without_time(key, data)
         for key, (data, _) in sorted(world.objects.items())
-        if "/.lock/" not in key and "/aside/" not in key
+        if not key.endswith("/.lock") and "/aside/" not in key
     }
 
 

@@ -44,9 +44,10 @@ from namegen.outputs.rows import Source
 from namegen.outputs.writer import write_dataset
 from namegen.parameters import Parameters
 from namegen.pipeline import Made
-from namegen.storage.files import entries, location, make_folder
+from namegen.storage.files import LOCK, entries, location, make_folder
 from namegen.storage.locks import alone_in
 from namegen.storage.object_store import EXTRAS
+from namegen.storage.storage import Holder
 
 PARTS = 4
 COUNT = PARTS * 2**20 + 1000
@@ -148,16 +149,19 @@ def test_what_answers_and_is_no_cluster(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(tmp_path.iterdir())
 
 
-def mark_in(folder: Path) -> None:
+HOLDER = Holder(owner="somebody", generation=7, host="somewhere", process=1)
+
+
+def held_in(folder: Path) -> None:
     """What a living job has in its record."""
     record = on_disk(record_folder(dataset_folder(folder, "m", 1)))
     record.mkdir(parents=True)
-    (record / "mark").touch()
+    (record / LOCK).write_text(HOLDER.model_dump_json())
 
 
 def job_in(folder: Path, **changes: Any) -> Job:  # noqa: ANN401 - JSON
     stream = {"automaton_sha256": "0" * 64, "stream_version": 1, "seed": 1}
-    job = Job(str(dataset_folder(folder, "m", 1)), str(folder), stream, "cpu", versions(), "mark")
+    job = Job(str(dataset_folder(folder, "m", 1)), str(folder), stream, "cpu", versions(), HOLDER.key)
     return job._replace(**changes)
 
 
@@ -166,14 +170,14 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"is not visible to the worker on .* need a shared --output"):
         make_range(job_in(tmp_path), range(3))
     assert not list(tmp_path.iterdir())
-    mark_in(tmp_path)
+    held_in(tmp_path)
     assert check_worker(job_in(tmp_path)) == socket.gethostname()
 
 
 def test_a_worker_of_a_dead_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It makes no part when the next job has begun, which removes the mark; on a disk and in a store."""
+    """It makes no part when the next job has begun, or its own has ended; on a disk and in a store."""
     monkeypatch.setattr(dataset, "PART_ROWS", tiny.PART)
-    monkeypatch.setitem(EXTRAS, "memory", "")  # fsspec's own, which nobody but this process sees
+    monkeypatch.setitem(EXTRAS, "memory", "")  # which nobody but this process sees
     for output in (tmp_path / "o", location("memory://bucket/dead")):
         tiny.job(output)
         model = tiny.place(output)
@@ -183,26 +187,25 @@ def test_a_worker_of_a_dead_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         record = record_folder(folder)
         for place in (folder, record):
             make_folder(place)
-        mark = f".job.{'0' * 32}.tmp"
-        (record / mark).write_bytes(b"")
-        job = Job(str(folder), str(model.path), automaton.stream(9), "cpu", versions(), mark)
-        assert [part.number for part in make_range(job, range(1))] == [0]
-        with alone_in(record):
-            assert not (record / mark).exists()
+        with alone_in(record) as hold:
+            job = Job(str(folder), str(model.path), automaton.stream(9), "cpu", versions(), hold.key)
+            assert [part.number for part in make_range(job, range(1))] == [0]
         with pytest.raises(OutputError, match="is not visible to the worker"):
+            make_range(job, range(1, 3))
+        with alone_in(record), pytest.raises(OutputError, match="is not visible to the worker"):
             make_range(job, range(1, 3))
         assert sorted(name for name in entries(folder) if name.endswith("parquet")) == ["part-000000.parquet"]
 
 
 def test_a_worker_of_other_versions(tmp_path: Path) -> None:
     """It might write other bytes."""
-    mark_in(tmp_path)
+    held_in(tmp_path)
     with pytest.raises(SettingError, match=r"has pyarrow \S+ instead of 1.0"):
         check_worker(job_in(tmp_path, versions={**versions(), "pyarrow": "1.0"}))
 
 
 def test_a_worker_with_another_model(tmp_path: Path) -> None:
-    mark_in(tmp_path)
+    held_in(tmp_path)
     with pytest.raises(OutputError, match="does not hold the job's model"):
         make_range(job_in(tmp_path), range(3))
 
@@ -219,7 +222,7 @@ def test_ranges_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times
             raise OSError(5, "Input/output error")
         return [Part(number, 2**20, "0" * 64, 1) for number in numbers]
 
-    mark_in(tmp_path)
+    held_in(tmp_path)
     monkeypatch.setattr(spread_module, "make_range", make)
     runner: Any = ThreadPoolTaskRunner(max_workers=2)
     pieces = [(first, first + 1) for first in range(0, 8, 2)]

@@ -13,10 +13,10 @@ from namegen import pipeline
 from namegen.errors import LeaseError
 from namegen.outputs import dataset
 from namegen.storage import leases
-from namegen.storage.files import Location, entries, location
-from namegen.storage.leases import _Lease, is_leased
+from namegen.storage.files import Hold, Location, entries, location, write_atomically
+from namegen.storage.leases import Lease, Seen, is_leased
 from namegen.storage.locks import alone_in
-from namegen.storage.object_store import EXTRAS, RemotePath
+from namegen.storage.object_store import EXTRAS, RemotePath, Tag
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Clock:
     """Seconds; `on_sleep` is what others do in the meantime."""
 
     now: float = 0.0
+    is_ours: bool = False
     on_sleep: Callable[[], object] = lambda: None
 
     def sleep(self, seconds: float) -> None:
@@ -41,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> RemotePath:
-    monkeypatch.setitem(EXTRAS, "memory", "")  # fsspec's own, which nobody but this process sees
+    monkeypatch.setitem(EXTRAS, "memory", "")  # which nobody but this process sees
     monkeypatch.delenv("NAMEGEN_LEASE_SECONDS", raising=False)
     folder = location(f"memory://bucket/{request.node.name}")
     assert isinstance(folder, RemotePath)
@@ -49,11 +50,15 @@ def folder(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> R
     return folder
 
 
-def held(folder: RemotePath) -> _Lease:
+def held(folder: RemotePath) -> Lease:
     """A lock that was waited for."""
-    lease = _Lease(folder)
+    lease = Lease(folder)
     lease.acquire()
     return lease
+
+
+def put(lease: Lease, place: RemotePath, data: bytes) -> None:
+    write_atomically(place, lambda path: path.write_bytes(data), lease)
 
 
 def test_a_frozen_job_touches_nothing_of_its_successor(folder: RemotePath, clock: Clock) -> None:
@@ -65,17 +70,18 @@ def test_a_frozen_job_touches_nothing_of_its_successor(folder: RemotePath, clock
     with pytest.raises(LeaseError, match="was taken over by another job"):
         frozen.check()
     assert not frozen.renew()
-    frozen._path.write_bytes(frozen._content())  # a renewal that a network held back
-    successor.check()
+    with pytest.raises(FileExistsError):
+        (folder / ".lock").write(b"a renewal that a network held back", frozen._tag)
     frozen.release()
     assert successor.renew()
     successor.check()
-    assert successor._path.name == "000002"
+    assert successor.key.startswith("2-")
     before = clock.now
     successor.release()
     third = held(folder)  # at once, and nobody's number is used again
     assert clock.now == before
-    assert list(entries(folder / ".lock")) == [third._path.name] == ["000003"]
+    assert third.key.startswith("3-")
+    assert third.key != successor.key != frozen.key
 
 
 def test_the_term_is_the_holder_s(folder: RemotePath, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,23 +106,27 @@ def test_the_term_is_the_holder_s(folder: RemotePath, clock: Clock, monkeypatch:
 
 def test_a_slow_answer_is_no_death(folder: RemotePath, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every other answer takes longer than a term, and the holder renews its lock all the while."""
-    first, read, answers = held(folder), leases._read, 0
+    first, read, answers = held(folder), RemotePath.read, 0
 
-    def slow(path: RemotePath) -> leases._Held | None:
+    def slow(path: RemotePath) -> tuple[bytes, Tag]:
         nonlocal answers
-        answers += 1
         answer = read(path)
+        if clock.is_ours:
+            return answer
+        answers += 1
         if answers % 2:
             return answer
+        clock.is_ours = True
         clock.now += 100
         if answers < 6:
             assert first.renew()
             first.check()
         elif answers == 6:
             first.release()
+        clock.is_ours = False
         return answer
 
-    monkeypatch.setattr(leases, "_read", slow)
+    monkeypatch.setattr(RemotePath, "read", slow)
     held(folder)
     assert answers == 7
 
@@ -133,11 +143,50 @@ def test_who_is_busy(folder: RemotePath, clock: Clock) -> None:
     assert not is_leased(folder)
 
 
-def test_a_lock_that_came_in_between(folder: RemotePath) -> None:
-    """Who believed that there was none gives way to it, and leaves nothing."""
-    (folder / ".lock" / "000004").create(b"of another job")
-    assert not _Lease(folder)._create(None)
-    assert list(entries(folder / ".lock")) == ["000004"]
+def test_a_lock_that_came_in_between(folder: RemotePath, clock: Clock) -> None:
+    """Who believed that there was none, or that it was free, gives way to it."""
+    first = held(folder)
+    late = Lease(folder)
+    assert not late._write(generation=1)
+    first.release()
+    late._tag = Seen.now(folder).tag
+    second = held(folder)
+    assert not late._write(generation=2)
+    second.check()
+    assert clock.now == 0
+
+
+def test_an_answer_that_was_lost(folder: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renewal that seemed to fail is our own, and so is a file that seemed not to be written."""
+    lease, write = held(folder), RemotePath.write
+
+    def lost(path: RemotePath, data: bytes, known: Tag | None) -> Tag:
+        write(path, data, known)
+        raise TimeoutError
+
+    for number in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(RemotePath, "write", lost)
+            with pytest.raises(TimeoutError):
+                lease.renew()
+            with pytest.raises(TimeoutError):
+                put(lease, folder / "file", b"%d" % number)
+        assert lease.renew()
+        lease.check()
+        put(lease, folder / "file", b"again %d" % number)
+        assert (folder / "file").read_bytes() == b"again %d" % number
+
+
+def test_what_came_in_between(folder: RemotePath) -> None:
+    """A file is written only where nobody else has written since the folder was taken."""
+    (folder / "old").write_bytes(b"old")
+    lease = held(folder)
+    for name in ("old", "new"):
+        put(lease, folder / name, b"ours")
+        (folder / name).write_bytes(b"late")
+        with pytest.raises(LeaseError, match="was written by another job in the meantime"):
+            put(lease, folder / name, b"ours again")
+        assert (folder / name).read_bytes() == b"late"
 
 
 @pytest.mark.usefixtures("clock")
@@ -146,14 +195,14 @@ def test_a_job_that_lost_its_model_s_lock(folder: RemotePath, monkeypatch: pytes
     monkeypatch.setattr(dataset, "PART_ROWS", tiny.PART)
     plan = tiny.plan(folder)
     assert isinstance(plan.model.path, RemotePath)
-    taken = plan.model.path / ".lock" / "000009"
+    lock = plan.model.path / ".lock"
 
     @contextmanager
-    def lost(place: Location) -> Iterator[Callable[[], None]]:
-        with alone_in(place) as check_alone:
+    def lost(place: Location) -> Iterator[Hold]:
+        with alone_in(place) as hold:
             if place != plan.model.path:
-                taken.create(b"of another job")
-            yield check_alone
+                lock.write_bytes(b"of another job")
+            yield hold
 
     monkeypatch.setattr(pipeline, "alone_in", lost)
     with pytest.raises(LeaseError, match="was taken over by another job"):

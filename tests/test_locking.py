@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from namegen.storage.leases import LOCK
+from namegen.storage.files import LOCK
 from namegen.storage.locks import alone_in, is_busy
 from servers import wait_until
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from namegen.errors import OutputError
-from namegen.outputs import room as output_folder
-from namegen.outputs.room import check_room, check_writable, file_system_of, readable_size
+from namegen.outputs.room import check_room, check_writable, readable_size
+from namegen.storage import disk
+from namegen.storage.disk import file_system_of
 
 LEFT = ["datasets", "datasets/.lock", "models", "models/.lock", "names"]
 
@@ -44,7 +45,7 @@ def test_what_a_job_that_died_left_is_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "mountpoint-s3"])
 def test_file_systems_that_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Those before an object store are refused by their type."""
-    monkeypatch.setattr(output_folder, "file_system_of", lambda folder: kind)
+    monkeypatch.setattr(disk, "file_system_of", lambda folder: kind)
     with pytest.raises(OutputError, match=f"without atomic renames .type: {kind}."):
         check_writable(tmp_path)
 

@@ -17,7 +17,7 @@ from namegen import verify
 from namegen.errors import NamegenError
 from namegen.outputs import dataset
 from namegen.storage import files
-from namegen.storage.leases import LOCK
+from namegen.storage.files import LOCK
 from tiny import PART, job, tree
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks /proc for the names of open files")

@@ -17,7 +17,7 @@ from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import FORMAT_VERSION, open_manifest
 from namegen.outputs.model_folder import ModelManifest, model_name
-from namegen.storage.leases import LOCK
+from namegen.storage.files import LOCK
 from namegen.training.recipe import choose
 
 

@@ -6,7 +6,6 @@ The checksum and the versions are checked on load, and nothing in the file is ev
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,8 +14,7 @@ from safetensors.numpy import save as to_bytes
 
 from namegen.automaton.automaton import STREAM_VERSION, Automaton
 from namegen.errors import ArtifactError, NewerFormatError, unreadable
-from namegen.storage.files import Location, local_copy, location, write_atomically
-from namegen.storage.object_store import RemotePath
+from namegen.storage.files import UNHELD, Anywhere, Hold, Location, local_copy, location, write_atomically
 from namegen.vocabulary import Vocabulary
 
 FILE = "automaton.safetensors"
@@ -24,8 +22,8 @@ FORMAT_VERSION = 1
 _ARRAYS = ("weights", "successor")
 
 
-def save(automaton: Automaton, path: Location) -> None:
-    """Writes the file, whole or not at all."""
+def save(automaton: Automaton, path: Location, hold: Hold = UNHELD) -> None:
+    """Writes the file, whole or not at all; `hold` is of its folder."""
     metadata = {
         "format_version": FORMAT_VERSION,
         "stream_version": STREAM_VERSION,
@@ -37,10 +35,10 @@ def save(automaton: Automaton, path: Location) -> None:
     # One entry, because safetensors writes several in an order that changes from run to run. And not `save_file`,
     # whose files only their owner can read.
     contents = to_bytes(arrays, {"namegen": json.dumps(metadata)})
-    write_atomically(path, lambda temporary: temporary.write_bytes(contents))
+    write_atomically(path, lambda temporary: temporary.write_bytes(contents), hold)
 
 
-def load(path: str | Path | RemotePath) -> Automaton:
+def load(path: Anywhere) -> Automaton:
     """Loads an automaton from its file or from the folder that holds it; a URL leads to an object store.
 
     Raises:

@@ -21,8 +21,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from namegen.storage.files import Location, entries, open_regular
-from namegen.storage.object_store import RemotePath
+from namegen.storage.files import Location, entries, open_regular, storage_of
 
 BLOCK = 64  # parts in a file
 NAME = re.compile(r"journal-[0-9]{6,15}\.jsonl")
@@ -58,7 +57,6 @@ class Journal:
         self._folder, self._first = folder, first
         self._stream = sha256(json.dumps(stream, sort_keys=True).encode()).hexdigest()[:16]
         self._lock = Lock()
-        self._written: dict[str, bytes] = {}  # the contents of the files in a store
 
     def read(self, *files: str) -> Recorded:
         """What it says. The last of several lines for one part counts.
@@ -97,15 +95,7 @@ class Journal:
         line = f"\n{entry.model_dump_json()}\n".encode()
         path = self._folder / name
         with self._lock:
-            if isinstance(path, RemotePath):
-                before = self._written.get(path.name)
-                self._written[path.name] = (b"".join(_lines(path)) if before is None else before) + line
-                path.write_bytes(self._written[path.name])
-                return
-            if path.is_symlink() or not path.is_file():
-                path.unlink(missing_ok=True)  # a link, for example, to a file that is not ours to write to
-            with path.open("ab") as file:
-                file.write(line)
+            storage_of(path).append(path, line)
 
     def ask(self, count: int) -> None:
         """Records how many rows the job was asked for, so that somebody else can say how to finish it."""

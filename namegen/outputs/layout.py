@@ -15,13 +15,9 @@ is put aside by a repair, into `<output>/aside` with the same folders; what is b
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TypeVar
 
 from namegen.storage.files import Location, absolute, entries
-from namegen.storage.object_store import RemotePath
-
-L = TypeVar("L", Path, RemotePath, Location)
+from namegen.storage.storage import P
 
 MODELS, NAMES, RECORDS, REPORTS, ASIDE = "models", "names", "datasets", "reports", "aside"
 MANIFEST, COPY, PAGE = "manifest.json", "manifest.copy.json", "report.html"
@@ -30,12 +26,12 @@ _SEED = re.compile(r"seed=(0|[1-9][0-9]{0,19})")
 _PART = re.compile(r"part-([0-9]{6,15})\.parquet")
 
 
-def model_folder(output: L, model: str) -> L:
+def model_folder(output: P, model: str) -> P:
     """The folder of a model, whose name is <model>-<id>."""
     return output / MODELS / model
 
 
-def dataset_folder(output: L, model: str, seed: int) -> L:
+def dataset_folder(output: P, model: str, seed: int) -> P:
     """The folder of the data set drawn from a model with a seed."""
     return output / NAMES / f"model={model}" / f"seed={seed}"
 

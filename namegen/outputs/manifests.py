@@ -11,10 +11,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from namegen.errors import ArtifactError, LeaseError, NewerFormatError, encodable, unreadable
+from namegen.errors import ArtifactError, NewerFormatError, encodable, unreadable
 from namegen.outputs.layout import COPY, MANIFEST
-from namegen.storage.files import Location, open_regular, write_atomically
-from namegen.storage.object_store import RemotePath
+from namegen.storage.files import UNHELD, Hold, Location, open_regular, write_atomically
 
 FORMAT_VERSION = 2  # of the manifests and of what they describe
 LARGEST_MANIFEST = 2**30  # bytes; the manifest of a million parts has a tenth of this
@@ -149,26 +148,18 @@ def _parse(path: Location, kind: type[M]) -> tuple[M, bytes]:
     return kind.model_validate_json(data), data
 
 
-def write_manifest(folder: Location, manifest: Manifest, *, copy: bool = False, only_if_none: bool = False) -> None:
+def write_manifest(folder: Location, manifest: Manifest, hold: Hold = UNHELD, *, copy: bool = False) -> None:
     """Writes a folder's manifest with its checksum, as JSON that people can read, with the format version first.
 
     Args:
+        hold: of the folder in which the manifest lies.
         copy: write the copy.
-        only_if_none: in a store, where a request may arrive late, refuse to replace a manifest.
 
     Raises:
-        LeaseError: if there is one all the same.
+        LeaseError: if another job has written it since the folder was taken.
     """
-    path, text = manifest.path(folder, copy=copy), _text(_sealed(manifest))
-    if only_if_none and isinstance(path, RemotePath):
-        try:
-            path.create(text)
-        except FileExistsError:
-            if path.read_bytes() != text:  # otherwise the answer was lost, and the store was asked again
-                what = "was written by another job in the meantime"
-                raise LeaseError(what, str(path), "Run the job again; it continues from here") from None
-        return
-    write_atomically(path, lambda temporary: temporary.write_bytes(text))
+    text = _text(_sealed(manifest))
+    write_atomically(manifest.path(folder, copy=copy), lambda temporary: temporary.write_bytes(text), hold)
 
 
 def remedy_for(folder: Location) -> str:

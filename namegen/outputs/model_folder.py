@@ -26,6 +26,8 @@ from namegen.errors import ArtifactError, NewerFormatError, unreadable
 from namegen.outputs import layout
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, remedy_for, write_manifest
 from namegen.storage.files import (
+    UNHELD,
+    Hold,
     Location,
     absolute,
     make_folder,
@@ -185,11 +187,15 @@ class ModelFolder:
         """The checkpoint from which an interrupted training of this model resumes."""
         return Checkpoint(self.path / CHECKPOINT, absolute(self.path).name)
 
-    def save(self, contents: Contents) -> None:
-        """Writes the folder, the manifest last."""
+    def save(self, contents: Contents, hold: Hold = UNHELD) -> None:
+        """Writes the folder, the manifest last.
+
+        Args:
+            hold: of this folder.
+        """
         make_folder(self.path)
         automaton = contents.automaton
-        artifact.save(automaton, self.path / artifact.FILE)
+        artifact.save(automaton, self.path / artifact.FILE, hold)
         described = {
             "namegen.vocabulary": automaton.vocabulary.symbols,
             "namegen.order": str(contents.configuration["order"]),
@@ -197,7 +203,7 @@ class ModelFolder:
         for name in TABLES:
             metadata = described if name == "ngrams" else None
             write = partial(write_frame, frame=contents.tables[name], metadata=metadata)
-            write_atomically(self.path / f"{name}.parquet", write)
+            write_atomically(self.path / f"{name}.parquet", write, hold)
         manifest = ModelManifest(
             model=model_name(contents.configuration),
             configuration=contents.configuration,
@@ -205,7 +211,7 @@ class ModelFolder:
             files={name: sha256_of(self.path / name) for name in sorted(FILES)},
             written=Writing(origin=contents.origin),
         )
-        write_manifest(self.path, manifest)
+        write_manifest(self.path, manifest, hold)
         self.checkpoint.remove()
 
 

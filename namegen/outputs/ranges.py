@@ -21,6 +21,7 @@ from namegen.outputs.manifests import versions
 from namegen.outputs.rows import Source
 from namegen.outputs.writer import make_parts
 from namegen.storage.files import location, sha256_of
+from namegen.storage.locks import holder_of
 
 
 class Job(NamedTuple):
@@ -31,7 +32,7 @@ class Job(NamedTuple):
         stream: what decides the rows.
         device: where to draw.
         versions: those of the job; a worker with others might write other bytes.
-        mark: the name of a file that the job has put into the data set's record.
+        holder: the key of the job's holding of the data set's record.
     """
 
     folder: str
@@ -39,7 +40,7 @@ class Job(NamedTuple):
     stream: dict[str, Any]
     device: str
     versions: dict[str, str]
-    mark: str
+    holder: str
 
 
 def ranges(numbers: Iterable[int], most: int) -> list[range]:
@@ -79,7 +80,8 @@ def check_worker(job: Job) -> str:
         SettingError: if it has other versions.
     """
     host = platform.node()
-    if not (record_folder(location(job.folder)) / job.mark).is_file():
+    holder = holder_of(record_folder(location(job.folder)))
+    if not holder or holder.is_released or holder.key != job.holder:
         remedy = "Workers on other hosts need a shared --output: a network mount, or an object store"
         raise OutputError(f"is not visible to the worker on {host}, or its job has ended", job.folder, remedy)
     own = versions()
@@ -108,7 +110,7 @@ def make_range(job: Job, numbers: range) -> list[Part]:
     rows = _source(job.model, job.stream["seed"], job.device, job.stream["automaton_sha256"]).rows
 
     def check_alone() -> None:
-        check_worker(job)  # the next job removes the mark of a dead one
+        check_worker(job)
 
     most = numbers.stop * dataset.PART_ROWS
     made = make_parts(folder, missing, most, job.stream, rows, check_alone=check_alone, journal_from=numbers.start)

@@ -16,23 +16,25 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from namegen.errors import ArtifactError, LeaseError
+from namegen.errors import ArtifactError
 from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest, State
 from namegen.outputs.journal import Journal, Part, remove_journal
 from namegen.outputs.layout import part_name, part_number, record_folder
-from namegen.outputs.manifests import open_manifest, write_manifest
+from namegen.outputs.manifests import write_manifest
 from namegen.storage.files import (
+    LOCK,
+    UNHELD,
+    Hold,
     Location,
     entries,
     make_folder,
     put_in_place,
     sha256_of,
+    storage_of,
     temporaries,
     temporary_beside,
 )
-from namegen.storage.leases import LOCK
-from namegen.storage.object_store import RemotePath
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +50,6 @@ PARQUET: dict[str, Any] = {
     "column_encoding": {"index": "DELTA_BINARY_PACKED", "name": "DELTA_LENGTH_BYTE_ARRAY", "log_prob": "PLAIN"},
 }
 AHEAD = 4  # parts per worker that may be begun before the oldest is done, so that one slow part holds up no worker
-UPLOADS = 8  # parts that are uploaded to a store at once, which takes longer than a disk
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ Elsewhere = Callable[[Survey, Sequence[int]], list[Part]]
 def survey(folder: Location, count: int, stream: dict[str, Any], *, workers: int = 1) -> Survey:
     """Finds out which parts of a data set of at least `count` rows are there and intact.
 
-    On a disk each file is read, and must match its SHA-256. In a store, which has checksums of its own and may be far
-    away, it must have its size; `verify` reads it.
+    On a disk each file is read, and must match its SHA-256. In a store, which keeps what it has and may be far away, it
+    must have its size; `verify` reads it.
 
     Args:
         stream: what decides the rows, as JSON; the data set of another stream is refused.
@@ -129,7 +130,7 @@ def survey(folder: Location, count: int, stream: dict[str, Any], *, workers: int
 
     def find(number: int) -> Part | None:
         parts = [part for part in expected(number) if part.size == state.files[part_name(number)]]
-        if parts and not isinstance(folder, RemotePath):
+        if parts and not storage_of(folder).keeps_contents:
             actual = sha256_of(folder / part_name(number))
             parts = [part for part in parts if part.sha256 == actual]
         return parts[0] if parts else None
@@ -179,17 +180,16 @@ def make_parts(
     def finish(temporary: Path, path: Location, part: Part) -> Part:
         try:
             check_alone()
-        except BaseException:
+            put_in_place(temporary, path, check_alone)
+        finally:
             temporary.unlink(missing_ok=True)
-            raise
-        put_in_place(temporary, path)
         journal.add(part)
         return part
 
     parts: list[Part] = []
     # threads of their own wait for the disk, while the next part is made
     with (
-        ThreadPoolExecutor(UPLOADS if isinstance(folder, RemotePath) else workers) as flushers,
+        ThreadPoolExecutor(storage_of(folder).puts_at_once or workers) as flushers,
         closing(in_order(make, numbers, workers)) as made,
     ):
         for flushed in made:
@@ -202,23 +202,20 @@ def seal(
     surveyed: Survey,
     made: Iterable[Part],
     configuration: dict[str, Any],
-    *,
-    check_alone: Callable[[], None] = lambda: None,
+    hold: Hold = UNHELD,
 ) -> Written:
     """Writes the manifest of a data set whose parts are all there, and removes other files that are named like parts.
 
     Args:
         made: the parts that were missing.
         configuration: goes into the manifest.
-        check_alone: raises an error if another job may be at work by now; called before the manifest and its copy.
+        hold: of the record, taken before the survey.
 
     Raises:
-        LeaseError: if another job has written the manifest since the survey, which can happen in a store.
+        LeaseError: if another job has written the manifest since then, which can happen in a store.
     """
     folder, before = surveyed.folder, surveyed.manifest
-    if isinstance(folder, RemotePath) and open_manifest(folder, DatasetManifest).sound() != before:
-        what = "was finished by another job in the meantime"
-        raise LeaseError(what, str(folder), "Run the job again; it continues from here")
+    hold.check()
     parts = surveyed.kept | {part.number: part for part in made}
     there = entries(folder)
     removed = sorted(name for name in there if (number := part_number(name)) is not None and number not in parts)
@@ -232,10 +229,9 @@ def seal(
         part_bytes=tuple(parts[number].size for number in range(len(parts))),
     )
     if not before or (before.rows, before.parts()) != (surveyed.count, parts):
-        check_alone()
-        write_manifest(folder, manifest, copy=True)
-        check_alone()
-        write_manifest(folder, manifest, only_if_none=before is None)
+        write_manifest(folder, manifest, hold, copy=True)
+        hold.check()
+        write_manifest(folder, manifest, hold)
     remove_journal(record_folder(folder))
     replaced = tuple(map(part_name, surveyed.altered))
     return Written(surveyed.count, len(surveyed.kept), len(surveyed.missing), replaced, tuple(removed))
@@ -247,10 +243,10 @@ def write_dataset(
     stream: dict[str, Any],
     make_rows: Callable[[int, int], pa.Table],
     configuration: dict[str, Any],
+    hold: Hold = UNHELD,
     *,
     workers: int = 1,
     on_part: Callable[[int], None] = lambda rows: None,
-    check_alone: Callable[[], None] = lambda: None,
     elsewhere: Elsewhere | None = None,
 ) -> Written:
     """Makes `folder` a data set of at least `count` rows, and keeps the parts that are there and intact.
@@ -258,6 +254,7 @@ def write_dataset(
     The arguments are those of `survey`, `make_parts` and `seal`. `on_part` is called for the kept parts first.
 
     Args:
+        hold: of the record.
         elsewhere: makes the full parts that are missing; None to make them in this process. The last part, which may
             be short, is always made here, by the job that holds the lock.
     """
@@ -266,7 +263,7 @@ def write_dataset(
         on_part(part.rows)
     here, made = surveyed.missing, []
     if here:
-        check_alone()
+        hold.check()
         Journal(record_folder(folder), stream).ask(surveyed.count)
     if elsewhere:
         full = [number for number in here if dataset.rows_in_part(number, surveyed.count) == dataset.PART_ROWS]
@@ -275,12 +272,9 @@ def write_dataset(
         for left in temporaries(record_folder(folder)):  # by workers that died
             left.unlink(missing_ok=True)
     made += make_parts(
-        folder, here, surveyed.count, stream, make_rows, workers=workers, on_part=on_part, check_alone=check_alone
+        folder, here, surveyed.count, stream, make_rows, workers=workers, on_part=on_part, check_alone=hold.check
     )
-    check_alone()
-    written = seal(surveyed, made, configuration, check_alone=check_alone)
-    check_alone()  # what was sent just before may have arrived late
-    return written
+    return seal(surveyed, made, configuration, hold)
 
 
 def restore_parts(
@@ -302,20 +296,14 @@ def restore_parts(
             if sha256_of(temporary) != part.sha256:
                 return False
             check_alone()
-            _clear(path)
-            put_in_place(temporary, path)
+            storage_of(path).clear(path)
+            put_in_place(temporary, path, check_alone)
             return True
         finally:
             temporary.unlink(missing_ok=True)
 
     with closing(in_order(restore, parts, workers)) as restored:
         return sum(restored)
-
-
-def _clear(path: Location) -> None:
-    """Removes a link or a pipe where a part belongs; what a link leads to stays."""
-    if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
-        path.unlink()
 
 
 def in_order(work: Callable[[A], T], arguments: Sequence[A], workers: int) -> Generator[T]:

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
-
 from namegen.outputs.layout import PAGE, report_folder
 from namegen.outputs.manifests import Manifest
-from namegen.storage.files import Location
+from namegen.storage.files import Location, storage_of
 
 PICTURES = {
     *("bigrams.svg", "one-hot.svg", "counted-and-learnt.svg", "training.svg", "nll.svg"),
@@ -34,6 +31,4 @@ def remove_report(folder: Location) -> None:
     place = report_folder(folder)
     for name in sorted({PAGE, *PICTURES}):
         (place / name).unlink(missing_ok=True)
-    if isinstance(place, Path):
-        with suppress(OSError):  # it is not there, or not empty
-            place.rmdir()
+    storage_of(place).remove_empty(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from namegen.automaton import artifact
@@ -12,11 +11,10 @@ from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelFolder, ModelManifest
-from namegen.storage.files import Location
-from namegen.storage.object_store import RemotePath
+from namegen.storage.files import Anywhere, Location
 
 
-def inspect(path: str | Path | RemotePath) -> dict[str, Any]:
+def inspect(path: Anywhere) -> dict[str, Any]:
     """What a model or a data set is, and where it came from, as JSON.
 
     Raises:

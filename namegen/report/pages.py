@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -24,8 +23,7 @@ from namegen.outputs.manifests import open_manifest, remedy_for
 from namegen.outputs.model_folder import ModelFolder, ModelManifest
 from namegen.report import pictures, text
 from namegen.report.folder import stamp_of
-from namegen.storage.files import Location, location, make_folder, read_checked, write_atomically
-from namegen.storage.object_store import RemotePath
+from namegen.storage.files import Anywhere, Location, location, make_folder, read_checked, write_atomically
 
 SAMPLED = 2**18  # how many rows of a data set are shown: its first
 SHOWN = 15  # names at either end
@@ -55,7 +53,7 @@ class Report(NamedTuple):
     markdown: str
 
 
-def write_report(path: str | Path | RemotePath, to: str | Path | RemotePath | None = None) -> Report:
+def write_report(path: Anywhere, to: Anywhere | None = None) -> Report:
     """Writes the page about a model or a data set, and its pictures.
 
     Args:

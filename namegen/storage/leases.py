@@ -1,15 +1,16 @@
-"""One job at a time below a prefix of an object store, which has no locks of its own.
+"""Locks in an object store, which has none of its own: one object, `.lock`, that says who holds the folder.
 
-A job creates `.lock/000001`, which succeeds only if nobody else has, and renews it every few seconds as long as it
-lives. A second job watches it. If it does not change for a whole term, on the watcher's own clock, the first job is
-dead, and the watcher creates `.lock/000002`; of several watchers only one succeeds. A job that ends says so in its
-lock, which stays, so the numbers only grow: what a job that was frozen does to its own lock touches no other's. Before
-each part and manifest a job looks whether its lock is still the newest. It also stops by itself if it could not renew
-its lock for two thirds of a term, because its network was gone. No clocks are compared, the term is that of the job
-that holds the lock, and no lock is stale for longer than that.
+It is written by compare-and-swap: a write succeeds only if the lock is still the version that the writer has read. A
+job creates it, or takes it over when it was released, and renews it every few seconds as long as it lives. Another job
+watches it. If it stays the same for a whole term, on the watcher's own clock, the first job is dead, and the watcher
+takes it over; of several watchers only one succeeds. Each holding has a number, and the numbers grow. What a job that
+was frozen does to the lock fails, because the lock has changed. No clocks are compared, and the term is that of the job
+that holds the lock.
 
-A request that a network held back may still arrive after another job has begun. So a manifest never replaces one that
-its job does not know, and `verify` finds a part that came too late.
+Before each file a job looks whether it still holds the lock. It also stops by itself if it could not renew it for two
+thirds of a term. A request that a network held back may still arrive after another job has begun; so a file is only
+written if it is what the job knew when it took the lock. A store cannot remove on such a condition: a removal that
+arrives late may take a file away, and `verify` finds that.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from threading import Event, Thread
+from hashlib import sha256
+from pathlib import Path
+from threading import Event, Lock, Thread
 from time import monotonic, sleep
-
-from pydantic import BaseModel, ValidationError
+from typing import NamedTuple
 
 from namegen.errors import LeaseError, SettingError
-from namegen.storage.object_store import RemotePath
+from namegen.storage.object_store import RemotePath, Tag
+from namegen.storage.storage import LOCK, Holder, parse_holder
 
-LOCK = ".lock"
-NAME = re.compile(r"[0-9]{6,9}")
+AGAIN = "Run the job again; it continues from here"
 log = logging.getLogger(__name__)
 
 
@@ -47,141 +48,154 @@ def term() -> float:
     return float(given)
 
 
-class _Held(BaseModel):
+class Leaseholder(Holder):
     """What a lock says: who holds it, for how long without a renewal, and how often it was renewed."""
 
-    owner: str
-    host: str
-    process: int
     term: float
     renewals: int = 0
-    is_released: bool = False
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """The newest lock, and when we were told of it."""
+class Seen(NamedTuple):
+    """A lock, and when we were told of it. Without a tag there is none; without a holder it cannot be understood."""
 
-    name: str
-    held: _Held | None
+    tag: Tag | None
+    holder: Leaseholder | None
     at: float
+
+    @classmethod
+    def now(cls, folder: RemotePath) -> Seen:
+        """The lock of a folder, as it is now."""
+        try:
+            contents, tag = (folder / LOCK).read()
+        except FileNotFoundError:
+            return cls(None, None, monotonic())
+        return cls(tag, parse_holder(contents, Leaseholder), monotonic())
 
     @property
     def is_free(self) -> bool:
-        return self.held is not None and self.held.is_released
+        """Whether nobody holds the folder."""
+        return self.tag is None or (self.holder is not None and self.holder.is_released)
 
     @property
     def term(self) -> float:
         """The longest that it may go without a renewal. Of one that cannot be read nobody knows, so ours counts."""
-        return self.held.term if self.held else term()
+        return self.holder.term if self.holder else term()
 
-    def is_same(self, other: _Seen | None) -> bool:
-        return other is not None and (self.name, self.held) == (other.name, other.held)
+
+def is_leased(folder: RemotePath) -> bool:
+    """Whether a living job holds a folder: its lock is there and is being renewed."""
+    before = Seen.now(folder)
+    if before.is_free:
+        return False
+    while monotonic() - before.at < before.term / 2:
+        sleep(min(term(), before.term) / 60)
+        now = Seen.now(folder)
+        if now.tag != before.tag:
+            return not now.is_free
+    return False
 
 
 @contextmanager
-def lease_on(folder: RemotePath) -> Iterator[Callable[[], None]]:
-    """Waits until no other job is working in `folder`; yields a function that raises LeaseError if one may be."""
-    lease = _Lease(folder)
+def leased(folder: RemotePath) -> Iterator[Lease]:
+    """Waits until nobody else holds a folder, and holds it."""
+    lease = Lease(folder)
     lease.acquire()
     beat = Thread(target=lease.keep, daemon=True)
     beat.start()
     try:
-        yield lease.check
+        yield lease
     finally:
         lease.ended.set()
         beat.join()
         lease.release()
 
 
-def is_leased(folder: RemotePath) -> bool:
-    """Whether a job is working in `folder`: its lock is there and is being renewed."""
-    before = _newest(folder / LOCK)
-    if not before or before.is_free:
-        return False
-    while monotonic() - before.at < before.term / 2:
-        sleep(min(term(), before.term) / 60)
-        now = _newest(folder / LOCK)
-        if not before.is_same(now):
-            return now is not None and not now.is_free
-    return False
+class Lease:
+    """A folder that this job holds, or waits for."""
 
-
-class _Lease:
     def __init__(self, folder: RemotePath) -> None:
-        self._folder, self._locks = folder, folder / LOCK
-        self._held = _Held(owner=uuid.uuid4().hex, host=platform.node(), process=os.getpid(), term=term())
-        self._path = self._locks / "000001"
+        self._folder, self.ended, self._writing = folder, Event(), Lock()
+        self._holder = Leaseholder(
+            owner=uuid.uuid4().hex, generation=0, host=platform.node(), process=os.getpid(), term=term()
+        )
+        self._tag: Tag | None = None
         self._written = monotonic()
-        self.ended = Event()
+        self._known: dict[str, Tag] = {}
+        self._sent: set[tuple[str, bytes]] = set()
+
+    @property
+    def key(self) -> str:
+        """Tells this holding from all others."""
+        return self._holder.key
 
     def acquire(self) -> None:
         """Waits until the lock is ours."""
-        first, is_logged = None, False
+        first, is_logged = Seen.now(self._folder), False
         while True:
             begun = monotonic()
-            newest = _newest(self._locks)
-            if not newest or not newest.is_same(first):
-                first = newest
+            seen = Seen.now(self._folder)
+            if seen.tag != first.tag:
+                first = seen
             # asked a whole term after we were first told of it, the store still has the same
-            is_dead = newest and first and begun - first.at > newest.term
-            if not newest or newest.is_free or is_dead:
-                if self._create(newest):
-                    return
+            if seen.is_free or begun - first.at > seen.term:
+                self._tag = seen.tag
+                if self._write(generation=seen.holder.generation + 1 if seen.holder else 1):
+                    break
                 continue
             if not is_logged:
                 is_logged = True
                 log.info("Another job is working in %s: waiting for it to end", self._folder)
-            sleep(min(term(), newest.term) / 60)
-
-    def _create(self, before: _Seen | None) -> bool:
-        """Takes the lock in place of one that is dead or released; False if another job was faster."""
-        self._path = self._locks / f"{int(before.name) + 1 if before else 1:06d}"
-        self._written = monotonic()
-        try:
-            self._path.create(self._content())
-        except FileExistsError:
-            if _read(self._path) != self._held:  # otherwise it is ours: the answer was lost, and s3fs asked again
-                return False
-        names = _names(self._locks)
-        if names[-1:] != [self._path.name]:  # what we watched was removed with its folder, and another job has begun
-            self._path.unlink(missing_ok=True)
-            return False
-        for name in names[:-1]:
-            (self._locks / name).unlink(missing_ok=True)
-        return True
+            sleep(min(term(), seen.term) / 60)
+        self._known = {name: found.tag for name, found in self._folder.objects().items()}
 
     def keep(self) -> None:
         """Renews the lock until the job has ended, or another job has taken it over."""
-        while not self.ended.wait(self._held.term / 6):
+        while not self.ended.wait(self._holder.term / 6):
             with suppress(OSError):
                 if not self.renew():
                     return
 
     def renew(self) -> bool:
         """Shows the others that we live; False if another job has taken over."""
-        begun = monotonic()
-        if not self._is_ours():
-            return False
-        self._held = self._held.model_copy(update={"renewals": self._held.renewals + 1})
-        self._path.write_bytes(self._content())
-        self._written = begun
-        return True
+        return self._write(renewals=self._holder.renewals + 1)
 
     def check(self) -> None:
-        """Raises LeaseError if another job may have taken over."""
-        seconds = monotonic() - self._written
-        again = "Run the job again; it continues from here"
-        if seconds > self._held.term * 2 / 3:
-            what = f"could not be locked for {seconds:.0f} s, so another job may be working in it by now"
-            raise LeaseError(what, str(self._folder), again)
-        if not self._is_ours():
-            raise LeaseError(
-                "was taken over by another job, as this one had stopped for a while", str(self._folder), again
-            )
+        """Looks whether the lock is still ours.
 
-    def _is_ours(self) -> bool:
-        return _names(self._locks)[-1:] == [self._path.name]
+        Raises:
+            LeaseError: if another job may have taken over.
+        """
+        seconds, holder = monotonic() - self._written, Seen.now(self._folder).holder
+        if seconds > self._holder.term * 2 / 3:
+            what = f"could not be locked for {seconds:.0f} s, so another job may be working in it by now"
+            raise LeaseError(what, str(self._folder), AGAIN)
+        if not holder or holder.key != self.key:
+            what = "was taken over by another job, as this one had stopped for a while"
+            raise LeaseError(what, str(self._folder), AGAIN)
+
+    def put(self, temporary: Path, path: RemotePath) -> None:
+        """Uploads a file in place of what was there when the lock was taken, or what we have written since.
+
+        Raises:
+            LeaseError: if somebody else has written there.
+        """
+        assert path.parent == self._folder
+        data = temporary.read_bytes()
+        temporary.unlink()
+        try:
+            self._known[path.name] = self._write_file(path, data)
+        except FileExistsError as error:
+            raise LeaseError("was written by another job in the meantime", str(path), AGAIN) from error
+
+    def _write_file(self, path: RemotePath, data: bytes) -> Tag:
+        self._sent.add((path.name, sha256(data).digest()))
+        try:
+            return path.write(data, self._known.get(path.name))
+        except FileExistsError:  # unless it was a write of ours, which we believed had failed
+            there, tag = path.read()
+            if (path.name, sha256(there).digest()) not in self._sent:
+                raise
+            return path.write(data, tag)
 
     def release(self) -> None:
         """Lets the next job begin at once; if the store does not answer, that job waits for the term to end.
@@ -189,28 +203,21 @@ class _Lease:
         The lock of a folder with nothing else in it goes as well.
         """
         with suppress(OSError):
-            if set(self._folder.entries()) == {LOCK} and self._is_ours():
-                self._path.unlink(missing_ok=True)
-            else:
-                self._held = self._held.model_copy(update={"is_released": True})
-                self._path.write_bytes(self._content())
+            if self._write(is_released=True) and set(self._folder.entries()) == {LOCK}:
+                (self._folder / LOCK).unlink()
 
-    def _content(self) -> bytes:
-        return self._held.model_dump_json().encode()
-
-
-def _names(locks: RemotePath) -> list[str]:
-    return sorted(filter(NAME.fullmatch, locks.entries()))
-
-
-def _newest(locks: RemotePath) -> _Seen | None:
-    """The lock that counts; None if there is none."""
-    names = _names(locks)
-    return _Seen(names[-1], _read(locks / names[-1]), monotonic()) if names else None
-
-
-def _read(path: RemotePath) -> _Held | None:
-    """What a lock says; None if it is gone, or says nothing that we understand."""
-    with suppress(FileNotFoundError, ValidationError):
-        return _Held.model_validate_json(path.read_bytes())
-    return None
+    def _write(self, **changes: object) -> bool:
+        """Changes what our lock says, if it is still the one that we know."""
+        holder = self._holder.model_copy(update=changes)
+        with self._writing:
+            for _ in range(2):
+                begun = monotonic()
+                with suppress(FileExistsError):
+                    self._tag = (self._folder / LOCK).write(holder.model_dump_json().encode(), self._tag)
+                    self._holder, self._written = holder, begun
+                    return True
+                seen = Seen.now(self._folder)
+                if not seen.holder or seen.holder.owner != holder.owner:
+                    break
+                self._tag = seen.tag  # of a write of ours, which we believed had failed
+        return False

@@ -1,30 +1,77 @@
 """Files in an object store, by the part of `pathlib.Path` that this project uses.
 
-Unlike a disk, a store has no folders, no rename and no append. It has objects that are whole or not there, and writes
-that fail if there is an object already, which is how two jobs are kept apart. fsspec supports the stores, each through
-a package of its own. It was chosen over pyarrow.fs for those conditional writes, and because Prefect depends on it.
-Whatever a store's package raises becomes an OSError here, so the code that handles the faults of disks handles those of
-stores as well.
+Unlike a disk, a store has no folders, no rename and no append. It has objects that are whole or not there. Each version
+of an object has a tag, and a write can be made to fail unless the object still has the tag that the writer knows. That
+is how two jobs are kept apart, and how a request that arrives late replaces nothing. `obstore` can do that in S3,
+Google Cloud Storage and Azure, and needs no other package; fsspec and s3fs, which it replaced, can only create an
+object. Whatever it raises becomes an OSError here, so the code that handles the faults of disks handles those of stores
+as well.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from namegen.errors import SettingError
 
-# protocol: the extra that it needs. Each of these uploads objects whole, and can create one only if there is none.
+# protocol: the extra that it needs
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
-# Seconds. Without them a request that is never answered blocks its job for ever.
-OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60}}}
-REFUSED = re.compile(r"Credential|Auth|Token|Forbidden|Denied")  # in the names of the packages' exceptions
+# Without them a request that is never answered blocks its job for ever. A part has some 20 MB.
+CLIENT: dict[str, Any] = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=300)}
+RETRIES: dict[str, Any] = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
+
+
+class Tag(NamedTuple):
+    """A version of an object. S3 and Azure tell versions apart by `e_tag`, and Google by `version`."""
+
+    e_tag: str
+    version: str | None = None
+
+
+class Found(NamedTuple):
+    """What a store says of an object: its size in bytes, the time of its last change in UTC, and its version."""
+
+    size: int
+    modified: datetime
+    tag: Tag
+
+
+class Bucket(Protocol):
+    """A bucket of a store. The keys of its objects have no slash at either end."""
+
+    def read(self, key: str) -> tuple[bytes, Tag]:
+        """The contents of an object, and their version."""
+
+    def find(self, key: str) -> Found:
+        """What is known of an object."""
+
+    def list(self, key: str) -> tuple[list[str], dict[str, Found]]:
+        """The keys that begin with this one and a slash: up to the next slash, and those without one."""
+
+    def list_below(self, key: str) -> dict[str, Found]:
+        """All keys that begin with this one and a slash."""
+
+    def write(self, key: str, data: bytes | Path, known: Tag | None) -> Tag:
+        """Writes an object whole, if it still has a version; None if there must not be one yet.
+
+        Raises:
+            FileExistsError: if it has another version, or is gone.
+        """
+
+    def remove(self, key: str) -> None:
+        """Removes an object, if it is there."""
+
+    def copy(self, key: str, target: str) -> None:
+        """Copies an object."""
 
 
 class Status(NamedTuple):
@@ -52,7 +99,7 @@ class RemotePath:
         if re.search(r"@|\?|#|:", self.key):  # credentials, which would be in every log and manifest
             remedy = "Put credentials in the environment or the store's own configuration"
             raise SettingError("a store's URL cannot contain @, ?, # or :", remedy=remedy)
-        file_system(self.protocol)
+        bucket(self.protocol, self.parts[0])
 
     def __str__(self) -> str:
         return f"{self.protocol}://{self.key}"
@@ -102,9 +149,10 @@ class RemotePath:
     def is_file(self) -> bool:
         """Whether there is an object of this name."""
         try:
-            return bool(self._info()["type"] == "file")
+            self._found()
         except FileNotFoundError:
             return False
+        return True
 
     def is_dir(self) -> bool:
         """Whether there are objects whose names begin with this one and a slash."""
@@ -119,10 +167,9 @@ class RemotePath:
         return False
 
     def stat(self) -> Status:
-        """Its size in bytes, and a number that changes with the time of its writing."""
-        info = self._info()
-        modified = next((info[key] for key in ("LastModified", "mtime", "last_modified", "created") if key in info), 0)
-        return Status(int(info["size"]), hash(modified))  # of any type: another time is another number
+        """Its size in bytes, and a number that changes whenever it is written."""
+        found = self._found()
+        return Status(found.size, hash((found.modified, found.tag.e_tag)))
 
     def iterdir(self) -> Iterator[RemotePath]:
         """The places in it."""
@@ -130,101 +177,197 @@ class RemotePath:
 
     def entries(self) -> dict[str, int | None]:
         """The names in it, with their sizes in bytes; None for what looks like a folder."""
-        with _errors(self):
-            try:
-                listed = file_system(self.protocol).ls(self.key, detail=True)
-            except (FileNotFoundError, NotADirectoryError):
-                return {}
-        rows = [(str(row["name"]).rstrip("/").rpartition("/"), row) for row in listed]
-        return {
-            name: row["size"] if row["type"] == "file" else None
-            for (folder, _, name), row in rows
-            if folder.strip("/") == self.key and name  # or it is the object itself, or an empty folder
-        }
+        with _errors(self) as there:
+            folders, objects = there.list(self._inside)
+        sizes = {key.rpartition("/")[2]: found.size for key, found in objects.items()}
+        return sizes | {key.rpartition("/")[2]: None for key in folders}
+
+    def objects(self) -> Mapping[str, Found]:
+        """The names of the objects in it, and what is known of them."""
+        with _errors(self) as there:
+            return {key.rpartition("/")[2]: found for key, found in there.list(self._inside)[1].items()}
 
     def files_below(self) -> Iterator[tuple[RemotePath, list[str]]]:
         """Every folder from here down that has objects in it, and their names."""
-        with _errors(self):
-            keys = [str(path).strip("/") for path in file_system(self.protocol).find(self.key)]
+        with _errors(self) as there:
+            keys = list(there.list_below(self._inside))
         folders: dict[str, list[str]] = {}
-        for path in sorted(keys):
-            folder, _, name = path.rpartition("/")
+        for key in sorted(f"{self.parts[0]}/{key}" for key in keys):
+            folder, _, name = key.rpartition("/")
             folders.setdefault(folder, []).append(name)
         return ((self._at(folder), names) for folder, names in sorted(folders.items()))
 
+    def read(self) -> tuple[bytes, Tag]:
+        """Its contents, and their version."""
+        with _errors(self) as there:
+            return there.read(self._inside)
+
     def read_bytes(self) -> bytes:
         """Its contents."""
-        with _errors(self):
-            return bytes(file_system(self.protocol).cat_file(self.key))
+        return self.read()[0]
 
-    def fetch(self, local: Path) -> None:
-        """Downloads it to a disk."""
-        with _errors(self):
-            file_system(self.protocol).get_file(self.key, str(local))
+    def write(self, data: bytes | Path, known: Tag | None) -> Tag:
+        """Writes it whole, if it still has the version that is known; None if there must be no object yet.
+
+        An answer may be lost, and the request sent again. So a write that fails has succeeded all the same if what is
+        there now is what was written.
+
+        Raises:
+            FileExistsError: if somebody else has written or removed it.
+        """
+        with _errors(self) as there:
+            try:
+                return there.write(self._inside, data, known)
+            except FileExistsError as error:
+                try:
+                    contents, tag = there.read(self._inside)
+                except FileNotFoundError:
+                    raise error from None
+                if contents != (data.read_bytes() if isinstance(data, Path) else data):
+                    raise
+                return tag
 
     def write_bytes(self, data: bytes) -> None:
         """Writes it whole, replacing what is there."""
-        with _errors(self):
-            file_system(self.protocol).pipe_file(self.key, data)
+        self.write(data, self.tag())
 
-    def put(self, local: Path) -> None:
-        """Uploads a file whole, replacing what is there."""
-        with _errors(self):
-            file_system(self.protocol).put_file(str(local), self.key)
+    def tag(self) -> Tag | None:
+        """Its version; None if there is no object."""
+        try:
+            return self._found().tag
+        except FileNotFoundError:
+            return None
 
-    def create(self, data: bytes) -> None:
-        """Writes it, unless there is one.
-
-        Raises:
-            FileExistsError: if there is one.
-        """
-        with _errors(self):
-            file_system(self.protocol).pipe_file(self.key, data, mode="create")
-
-    def unlink(self, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as Path has it
-        """Removes it."""
-        with _errors(self):
-            try:
-                file_system(self.protocol).rm_file(self.key)
-            except FileNotFoundError:
-                if not missing_ok:
-                    raise
+    def unlink(self, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002, ARG002 - as Path has it; none is missed
+        """Removes it, if it is there."""
+        with _errors(self) as there:
+            there.remove(self._inside)
 
     def rename(self, target: Self) -> None:
         """Copies it and then removes it. This is not atomic."""
-        with _errors(self):
-            file_system(self.protocol).cp_file(self.key, target.key)
+        with _errors(self) as there:
+            there.copy(self._inside, target._inside)
         self.unlink()
 
-    def _info(self) -> dict[str, Any]:
-        with _errors(self):
-            return dict(file_system(self.protocol).info(self.key))
+    def _found(self) -> Found:
+        with _errors(self) as there:
+            return there.find(self._inside)
+
+    @property
+    def _inside(self) -> str:
+        """The key in the bucket."""
+        return self.key.partition("/")[2]
+
+
+class _Obstore:
+    """A bucket, through obstore."""
+
+    def __init__(self, protocol: str, name: str) -> None:
+        import obstore  # not needed for a disk
+
+        self._api, self._store = obstore, _connect(protocol, name)
+        # of Google a listing does not tell the version, and of Azure not quite the tag
+        self._asks_again = EXTRAS[protocol] in {"gs", "az"}
+
+    def read(self, key: str) -> tuple[bytes, Tag]:
+        result = self._api.get(self._store, key)
+        return bytes(result.bytes()), _tag(result.meta)
+
+    def find(self, key: str) -> Found:
+        if not key:
+            raise FileNotFoundError(errno.ENOENT, "a bucket is not an object")
+        return _found(self._api.head(self._store, key))
+
+    def list(self, key: str) -> tuple[list[str], dict[str, Found]]:
+        listed = self._api.list_with_delimiter(self._store, key or None)
+        return list(listed["common_prefixes"]), {each["path"]: _found(each) for each in listed["objects"]}
+
+    def list_below(self, key: str) -> dict[str, Found]:
+        pages = self._api.list(self._store, key or None, chunk_size=1000)
+        return {each["path"]: _found(each) for page in pages for each in page}
+
+    def write(self, key: str, data: bytes | Path, known: Tag | None) -> Tag:
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        try:
+            if known and self._asks_again:
+                now = self.find(key).tag
+                if now.e_tag != known.e_tag:
+                    raise FileExistsError(errno.EEXIST, "was changed by somebody else")
+                known = now
+            mode: Any = {name: value for name, value in known._asdict().items() if value} if known else "create"
+            return _tag(self._api.put(self._store, key, data, mode=mode))
+        except (AlreadyExistsError, PreconditionError) as error:
+            raise FileExistsError(errno.EEXIST, "was changed by somebody else") from error
+        except FileNotFoundError as error:
+            if known:
+                raise FileExistsError(errno.EEXIST, "was removed by somebody else") from error
+            raise
+
+    def remove(self, key: str) -> None:
+        try:
+            self._api.delete(self._store, key)
+        except FileNotFoundError:
+            return
+
+    def copy(self, key: str, target: str) -> None:
+        self._api.copy(self._store, key, target)
+
+
+def _connect(protocol: str, name: str) -> Any:  # noqa: ANN401 - each kind of store has a type of its own
+    from obstore import store
+
+    if protocol == "memory":
+        return store.MemoryStore()
+    own: dict[str, Any] = {}
+    if EXTRAS[protocol] == "s3":
+        # boto3 finds every kind of credentials that there is; obstore itself does not look into ~/.aws
+        from boto3 import Session
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        session = Session()
+        if not session.get_credentials():
+            raise ValueError("there are no credentials")
+        own["credential_provider"] = Boto3CredentialProvider(session)
+    is_plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    client = CLIENT | ({"allow_http": True} if is_plain else {})
+    return store.from_url(f"{protocol}://{name}", client_options=client, retry_config=RETRIES, **own)  # type: ignore[call-overload]
 
 
 @lru_cache
-def file_system(protocol: str) -> Any:  # noqa: ANN401 - fsspec has no types
-    """The connection to a kind of store, shared by all threads.
+def bucket(protocol: str, name: str) -> Bucket:
+    """The connection to a bucket, shared by all threads.
 
     Raises:
-        SettingError: if its package is not installed.
+        SettingError: if the package for its store is not installed, or there are no credentials.
     """
-    import fsspec  # slow to import, and not needed for a disk
-
     try:
-        return fsspec.filesystem(protocol, use_listings_cache=False, **OPTIONS.get(EXTRAS[protocol], {}))
+        return _Obstore(protocol, name)
     except ImportError as error:
         remedy = f"pip install 'namegen[{EXTRAS[protocol]}]'"
         raise SettingError(f"{protocol}:// needs a package that is not installed ({error})", remedy=remedy) from None
+    except Exception as error:  # obstore and boto3 have many kinds
+        remedy = "Set the credentials and the region in the environment or the store's own configuration"
+        raise SettingError(f"{protocol}://{name} cannot be used ({_text(error)})", remedy=remedy) from error
+
+
+def _found(meta: Mapping[str, Any]) -> Found:
+    return Found(int(meta["size"]), meta["last_modified"], _tag(meta))
+
+
+def _tag(meta: Mapping[str, Any]) -> Tag:
+    return Tag(str(meta["e_tag"]), meta["version"])
 
 
 @contextmanager
-def _errors(path: RemotePath) -> Iterator[None]:
-    """Turns whatever a store's package raises into an OSError with a number and a line that says what happened."""
+def _errors(path: RemotePath) -> Iterator[Bucket]:
+    """The bucket of a path. Whatever it raises becomes an OSError with a number and a line that says what happened."""
     try:
-        yield
+        yield bucket(path.protocol, path.parts[0])
+    except SettingError:
+        raise
     except Exception as error:
-        number, text = _number(error), " ".join(str(error).split()) or type(error).__name__
-        raise OSError(number, text, str(path)) from error
+        raise OSError(_number(error), _text(error), str(path)) from error
 
 
 def _number(error: Exception) -> int:
@@ -232,13 +375,22 @@ def _number(error: Exception) -> int:
         return error.errno
     by_type = {
         FileNotFoundError: errno.ENOENT,
-        FileExistsError: errno.EEXIST,
         PermissionError: errno.EACCES,
         TimeoutError: errno.ETIMEDOUT,
         ConnectionError: errno.ECONNRESET,
         ValueError: errno.EINVAL,
     }
-    name = type(error).__name__
-    if REFUSED.search(name):
+    if re.search(r"Credential|Unauthenticated|Permission|Denied", type(error).__name__):
         return errno.EACCES
     return next((number for kind, number in by_type.items() if isinstance(error, kind)), errno.EIO)
+
+
+def _text(error: BaseException) -> str:
+    """What a store's error says: the message in the answer, or why there was none."""
+    text, _, debug = str(error).partition("\n\nDebug source")
+    answer = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
+    where = re.search(r"[a-z]+://[^/\s]+", text)
+    cause = re.search(r'(?:message|error): "(.*?)"|(TimedOut)', debug)
+    if where and cause and not answer:
+        return f"no answer from {where[0]} ({cause[1] or 'timed out'})"
+    return " ".join((answer[1] if answer else text).split()) or type(error).__name__

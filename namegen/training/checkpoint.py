@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,16 +27,23 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The checkpoint file of one model. `identity` names the model, so that no other one resumes from it."""
+    """The checkpoint file of one model.
+
+    Args:
+        identity: names the model, so that no other one resumes from it.
+        check: raises an error if another job may be working in the model's folder by now.
+    """
 
     path: Location
     identity: str
+    check: Callable[[], None] = lambda: None
 
     def save(self, state: Arrays, curve: Curve) -> None:
         """Saves the state and the curve of a training, and replaces what was saved before."""
         metadata = {"identity": self.identity, "curve": curve, "sha256": _sha256(state, curve)}
         contents = save(dict(state), {"namegen": json.dumps(metadata)})
         make_folder(self.path.parent)
+        self.check()
         write_atomically(self.path, lambda temporary: temporary.write_bytes(contents))
 
     def load(self) -> tuple[Arrays, Curve] | None:

@@ -95,12 +95,12 @@ class DatasetCheck:
         Raises:
             OutputError: if the disk has no room.
         """
-        with alone_in(self.model) as check_model, alone_in(self.lock) as check_alone:
+        with alone_in(self.model) as model, alone_in(self.lock) as record:
             findings = self._check()
-            check_model()
-            check_alone()
+            model.check()
+            record.check()
             for is_copy, manifest in findings.copies.items():
-                write_manifest(self.path, manifest, copy=is_copy)
+                write_manifest(self.path, manifest, record, copy=is_copy)
             for stray in findings.strays:
                 self._put_aside(stray)
             for left in findings.leftovers:
@@ -114,7 +114,7 @@ class DatasetCheck:
                     source.stream,
                     source.rows,
                     workers=cores(),
-                    check_alone=check_alone,
+                    check_alone=record.check,
                 )
                 log.info("%s: %s of %s parts were made again", self.path, made, len(findings.manifest.part_sha256))
 

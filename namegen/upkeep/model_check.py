@@ -58,7 +58,7 @@ class ModelCheck:
         Raises:
             ArtifactError: if what is left does not say how, or if another model comes of it; then nothing is written.
         """
-        with alone_in(self.path):  # which removes unfinished files
+        with alone_in(self.path) as hold:  # which removes unfinished files
             opened = open_manifest(self.path, ModelManifest)
             if opened.trusted:
                 self.folder.checkpoint.remove()
@@ -87,7 +87,7 @@ class ModelCheck:
             log.info("%s: fitting it again", self.path)
             from namegen.pipeline import refit  # slow to import
 
-            refit(self.folder, corpus, configuration, (known or [self._sha256_of_automaton()])[0], origin)
+            refit(self.folder, corpus, configuration, (known or [self._sha256_of_automaton()])[0], origin, hold)
 
     def _faults_now(self) -> list[NamegenError]:
         try:

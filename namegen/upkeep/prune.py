@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,14 +25,12 @@ from namegen.outputs.manifests import Manifest, open_manifest
 from namegen.outputs.model_folder import FILES, ModelManifest
 from namegen.outputs.room import readable_size
 from namegen.report.folder import remove_report
-from namegen.storage.files import TEMPORARY, Location, absolute, entries, location
-from namegen.storage.leases import LOCK
+from namegen.storage.files import LOCK, TEMPORARY, Anywhere, Hold, Location, absolute, entries, location, storage_of
 from namegen.storage.locks import alone_in, is_busy
-from namegen.storage.object_store import RemotePath
 from namegen.training.checkpoint import FILE as CHECKPOINT
 
 BETWEEN_STEPS = timedelta(minutes=10)  # an unfinished data set that is newer is left to whoever runs its job again
-REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # left by a call that died
+REMOVED = ".removed-"  # and 32 hex digits: moved out of the readers' sight, and perhaps left by a call that died
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class Pruned:
         which.append(old)
 
 
-def find_old(output: str | Path | RemotePath, keep: int) -> Pruned:
+def find_old(output: Anywhere, keep: int) -> Pruned:
     """Finds all data sets of an output folder but the newest, and the models that go with them.
 
     Args:
@@ -118,7 +115,7 @@ def find_old(output: str | Path | RemotePath, keep: int) -> Pruned:
     return pruned
 
 
-def remove(output: str | Path | RemotePath, pruned: Pruned) -> Iterator[Candidate]:
+def remove(output: Anywhere, pruned: Pruned) -> Iterator[Candidate]:
     """Removes what `find_old` found removable, one by one, and yields each when it is gone.
 
     What a job has changed in the meantime stays. What cannot be removed is added to `pruned.failed`.
@@ -136,7 +133,7 @@ def remove(output: str | Path | RemotePath, pruned: Pruned) -> Iterator[Candidat
         if is_removed:
             yield old
     if isinstance(where, Path):
-        for name in filter(REMOVED.fullmatch, entries(where)):
+        for name in filter(re.compile(rf"{re.escape(REMOVED)}[0-9a-f]{{32}}").fullmatch, entries(where)):
             shutil.rmtree(where / name, ignore_errors=True)
 
 
@@ -144,65 +141,37 @@ def _remove(output: Location, old: Candidate) -> bool:
     """Removes a folder, unless a job has added to it, or has begun to draw from it, in the meantime."""
     model = layout.model_folder(output, old.model)
     if not layout.has_seed(old.path):
-        with alone_in(model) as check_alone:
-            if _written(old.path) != old.written or _has_datasets(output, old.model, take=True):
+        with alone_in(model) as hold:
+            if _written(old.path) != old.written or _has_datasets(output, old.model):
                 return False
-            _discard(output, [model], check_alone)
+            _discard(output, [model], hold)
         return True
     is_model_there = model.is_dir()
-    with alone_in(model) as check_model:  # no job is between the two locks
-        with alone_in(old.lock) as check_alone:
+    with alone_in(model) as hold:  # no job is between the two locks
+        with alone_in(old.lock) as record:
             if _written(old.path) != old.written:
                 return False
-            _discard(output, [old.path, old.lock], check_alone)
+            hold.check()
+            _discard(output, [old.path, old.lock], record)
         if not is_model_there:
-            _discard(output, [model], check_model)
+            _discard(output, [model], hold)
     return True
 
 
-def _discard(output: Location, folders: list[Location], check_alone: Callable[[], None]) -> None:
-    """Makes folders disappear, with a lock in them that is held; and the folder around each, if it is empty.
-
-    Args:
-        check_alone: raises an error if another job may be there by now; called before each object of a store.
-    """
-    for folder in folders:
-        if isinstance(output, Path) and isinstance(folder, Path):
-            if folder.is_dir():
-                folder.rename(output / f".removed-{uuid.uuid4().hex}")
-            if folder.parent.name.startswith("model="):
-                with suppress(OSError):  # it is not empty, or not there
-                    folder.parent.rmdir()
-    if isinstance(output, Path):
-        return
-    there = [folder / name for folder in folders for name in entries(folder) if name != LOCK]
+def _discard(output: Location, folders: list[Location], hold: Hold) -> None:
     turn = {layout.MANIFEST: 0, layout.COPY: 2}
-    for place in sorted(there, key=lambda place: (turn.get(place.name, 1), str(place))):
-        check_alone()
-        place.unlink(missing_ok=True)
+    storage = storage_of(output)
+    storage.discard(folders, output / REMOVED, hold, lambda name: turn.get(name, 1))
+    for folder in filter(layout.has_seed, folders):
+        storage.remove_empty(folder.parent)
 
 
-def _has_datasets(output: Location, model: str, going: Collection[Location] = (), *, take: bool = False) -> bool:
-    """Whether there is a data set of a model, or anything else in its place, apart from those that are `going`.
-
-    Args:
-        take: take the lock that a dead job has left in a store, so that the job, if it was only frozen, notices.
-    """
+def _has_datasets(output: Location, model: str, going: Collection[Location] = ()) -> bool:
+    """Whether there is a data set of a model, or anything else in its place, apart from those that are `going`."""
     for top in (layout.NAMES, layout.RECORDS):
         folder = output / top / f"model={model}"
-        there: set[Location] = set()
-        if isinstance(folder, RemotePath):
-            there |= {path.parent if path.name == LOCK else path for path, _ in folder.files_below()}
-        elif folder.is_dir():
-            there |= {folder / name for name in entries(folder)}
-        for path in sorted(there, key=str):
-            dataset = layout.dataset_of(path)
-            is_stale = isinstance(path, RemotePath) and set(entries(path)) == {LOCK} and not is_busy(path)
-            if is_stale and take:
-                with alone_in(path):
-                    pass
-            elif absolute(dataset) not in going and not is_stale:
-                return True
+        if folder.is_dir() and any(absolute(layout.dataset_of(folder / name)) not in going for name in entries(folder)):
+            return True
     return False
 
 
@@ -253,14 +222,9 @@ def _manifest(dataset: Location) -> DatasetManifest | None:
 
 
 def _changed(dataset: Candidate) -> str:
-    """When it was last added to. A store does not tell, so what is unfinished there counts as new."""
-    times = []
-    for folder in (dataset.path, dataset.lock):
-        if isinstance(folder, RemotePath):
-            return "9999"
-        with suppress(FileNotFoundError):
-            times.append(datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds"))
-    return max(times, default="")
+    """When it was last added to."""
+    times = filter(None, (storage_of(folder).changed(folder) for folder in (dataset.path, dataset.lock)))
+    return max((time.isoformat(timespec="seconds") for time in times), default="")
 
 
 def _is_ours(old: Candidate) -> bool:
@@ -277,9 +241,5 @@ def _holds_only(folder: Location, is_own: Callable[[str], bool]) -> bool:
         there = entries(folder)
     except FileNotFoundError:
         return True
-    return all(
-        # in a store the lock is a folder, and nothing else of ours is
-        (size is not None or (name == LOCK and isinstance(folder, RemotePath)))
-        and (is_own(name) or TEMPORARY.fullmatch(name) is not None)
-        for name, size in there.items()
-    )
+    is_known = (is_own(name) or TEMPORARY.fullmatch(name) is not None for name in there)
+    return None not in there.values() and all(is_known)

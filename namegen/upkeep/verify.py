@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-import os
-from collections.abc import Iterator
-from pathlib import Path
 
 from namegen.errors import ArtifactError, NamegenError, OutputError, printable, unreadable
 from namegen.outputs import layout
-from namegen.storage.files import Location, location
+from namegen.storage.files import Anywhere, Location, location, storage_of
 from namegen.storage.locks import is_busy
-from namegen.storage.object_store import RemotePath
 from namegen.upkeep.dataset_check import DatasetCheck, is_dataset
 from namegen.upkeep.model_check import ModelCheck, is_model
 
@@ -20,11 +17,11 @@ log = logging.getLogger(__name__)
 
 
 def verify(
-    folder: str | Path | RemotePath,
+    folder: Anywhere,
     *,
     deep: bool = False,
     repair: bool = False,
-    model: str | Path | RemotePath | None = None,
+    model: Anywhere | None = None,
 ) -> list[str]:
     """What is wrong with a model, a data set, or all of them below a folder: a line for each fault, with its remedy.
 
@@ -42,9 +39,7 @@ def verify(
         return [str(error)]
 
 
-def find_faults(
-    folder: str | Path | RemotePath, *, deep: bool, repair: bool, model: str | Path | RemotePath | None
-) -> list[str]:
+def find_faults(folder: Anywhere, *, deep: bool, repair: bool, model: Anywhere | None) -> list[str]:
     """As `verify`.
 
     Raises:
@@ -56,7 +51,7 @@ def find_faults(
     try:
         is_folder, is_there = where.is_dir(), where.exists()
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character
-        if isinstance(where, RemotePath) and isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
             raise unreadable(error, folder) from error
     if not is_folder:
         what = "is not a folder" if is_there else "there is no such folder"
@@ -72,7 +67,8 @@ def checks_below(folder: Location, *, deep: bool, model: Location | None) -> tup
     models: list[Check] = []
     datasets: list[Check] = []
     faults: list[NamegenError] = []
-    for path, folders, files in _walk(folder, faults):
+    unread: list[OSError] = []
+    for path, folders, files in storage_of(folder).walk(folder, unread.append):
         if is_model(path, files):
             models.append(ModelCheck(path))
         elif is_dataset(path):
@@ -85,39 +81,7 @@ def checks_below(folder: Location, *, deep: bool, model: Location | None) -> tup
             what = "belongs to no data set, and lies where readers expect parts only"
             strays = [path / file for file in sorted(files)]
             faults += [ArtifactError(what, str(stray), "Move it elsewhere, or remove it") for stray in strays]
-    return models + datasets, faults
-
-
-def _walk(folder: Location, faults: list[NamegenError]) -> Iterator[tuple[Location, list[str], list[str]]]:
-    """Each folder from `folder` down, with the folders and files in it. A folder taken from the list is skipped."""
-    if isinstance(folder, RemotePath):
-        yield from _walk_store(folder)
-        return
-    seen: set[tuple[int, int]] = set()
-
-    def not_read(error: OSError) -> None:
-        faults.append(unreadable(error, folder))
-
-    for name, folders, files in os.walk(folder, onerror=not_read, followlinks=True):
-        path = Path(name)
-        status = path.stat()
-        if (status.st_dev, status.st_ino) in seen:  # a link led back here
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield path, folders, files
-
-
-def _walk_store(folder: RemotePath) -> Iterator[tuple[Location, list[str], list[str]]]:
-    skipped: set[str] = set()
-    for path, files in folder.files_below():
-        above = [path.key[:end] for end, letter in enumerate(path.key) if letter == "/"]
-        if skipped.isdisjoint(above):
-            folders = ["whatever is in it"]
-            yield path, folders, files
-            if not folders:
-                skipped.add(path.key)
+    return models + datasets, [*faults, *(unreadable(error, folder) for error in unread)]
 
 
 def _check(check: Check, *, repair: bool) -> list[NamegenError]:
