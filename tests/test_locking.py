@@ -15,7 +15,7 @@ import pytest
 
 from conftest import ROOT
 from namegen.storage.files import LOCK
-from namegen.storage.locks import alone_in, is_busy
+from namegen.storage.locks import alone_in, holder_of, is_busy
 from servers import wait_until
 
 HOLDER = """
@@ -78,12 +78,21 @@ def test_a_folder_that_goes_while_another_waits(tmp_path: Path, caplog: pytest.L
 
 
 def test_a_stopped_process_keeps_its_lock(tmp_path: Path) -> None:
-    """And the file says whose it is."""
+    """And the file says whose it is; when it has ended, the file says that."""
     with hold(tmp_path, 0.5) as process:
         process.send_signal(signal.SIGSTOP)
-        assert json.loads((tmp_path / LOCK).read_text()) == {"host": platform.node(), "process": process.pid}
-        assert is_busy(tmp_path)
-        process.send_signal(signal.SIGCONT)
+        try:
+            said = json.loads((tmp_path / LOCK).read_text())
+            is_held = is_busy(tmp_path)
+        finally:
+            process.send_signal(signal.SIGCONT)
+    assert is_held
+    assert (said["host"], said["process"], said["is_released"]) == (platform.node(), process.pid, False)
+    holder = holder_of(tmp_path)
+    assert holder
+    assert (holder.owner, holder.is_released) == (said["owner"], True)
+    with alone_in(tmp_path) as after:
+        assert after.key.startswith(f"{said['generation'] + 1}-")
 
 
 def test_an_error_inside_leaves_no_lock(tmp_path: Path) -> None:
