@@ -13,12 +13,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from time import sleep
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from namegen.errors import SettingError
 
@@ -27,7 +28,10 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": 
 URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 # Without them a request that is never answered blocks its job for ever. A part has some 20 MB.
 CLIENT: dict[str, Any] = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=300)}
+PAUSES = (0.1, 1.0, 5.0)  # seconds before a request that was cut off is sent again
 RETRIES: dict[str, Any] = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
+
+T = TypeVar("T")
 
 
 class Tag(NamedTuple):
@@ -269,22 +273,38 @@ class _Obstore:
         # of Google a listing does not tell the version, and of Azure not quite the tag
         self._asks_again = EXTRAS[protocol] in {"gs", "az"}
 
+    def _ask(self, request: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - obstore's own
+        """Sends a request, and again if the network cuts it off: obstore itself does not do that where it writes."""
+        from obstore.exceptions import GenericError
+
+        for pause in PAUSES:
+            try:
+                return request(self._store, *arguments, **options)
+            except GenericError as error:
+                if "HTTP error" not in str(error) or "Connect" in str(error):
+                    raise
+                sleep(pause)
+        return request(self._store, *arguments, **options)
+
     def read(self, key: str) -> tuple[bytes, Tag]:
-        result = self._api.get(self._store, key)
-        return bytes(result.bytes()), _tag(result.meta)
+        def whole(store: Any, key: str) -> tuple[bytes, Tag]:  # noqa: ANN401
+            result = self._api.get(store, key)
+            return bytes(result.bytes()), _tag(result.meta)
+
+        return self._ask(whole, key)
 
     def find(self, key: str) -> Found:
         if not key:
             raise FileNotFoundError(errno.ENOENT, "a bucket is not an object")
-        return _found(self._api.head(self._store, key))
+        return _found(self._ask(self._api.head, key))
 
     def list(self, key: str) -> tuple[list[str], dict[str, Found]]:
-        listed = self._api.list_with_delimiter(self._store, key or None)
+        listed = self._ask(self._api.list_with_delimiter, key or None)
         return list(listed["common_prefixes"]), {each["path"]: _found(each) for each in listed["objects"]}
 
     def list_below(self, key: str) -> dict[str, Found]:
-        pages = self._api.list(self._store, key or None, chunk_size=1000)
-        return {each["path"]: _found(each) for page in pages for each in page}
+        listed = self._ask(lambda store: self._api.list(store, key or None).collect())
+        return {each["path"]: _found(each) for each in listed}
 
     def write(self, key: str, data: bytes | Path, known: Tag | None) -> Tag:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -296,7 +316,7 @@ class _Obstore:
                     raise FileExistsError(errno.EEXIST, "was changed by somebody else")
                 known = now
             mode: Any = {name: value for name, value in known._asdict().items() if value} if known else "create"
-            return _tag(self._api.put(self._store, key, data, mode=mode))
+            return _tag(self._ask(self._api.put, key, data, mode=mode))
         except (AlreadyExistsError, PreconditionError) as error:
             raise FileExistsError(errno.EEXIST, "was changed by somebody else") from error
         except FileNotFoundError as error:
@@ -306,12 +326,12 @@ class _Obstore:
 
     def remove(self, key: str) -> None:
         try:
-            self._api.delete(self._store, key)
+            self._ask(self._api.delete, key)
         except FileNotFoundError:
             return
 
     def copy(self, key: str, target: str) -> None:
-        self._api.copy(self._store, key, target)
+        self._ask(self._api.copy, key, target)
 
 
 def _connect(protocol: str, name: str) -> Any:  # noqa: ANN401 - each kind of store has a type of its own
