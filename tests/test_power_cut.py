@@ -16,7 +16,7 @@ import pytest
 from namegen import verify
 from namegen.errors import NamegenError
 from namegen.outputs import dataset
-from namegen.storage import files
+from namegen.storage import disk
 from namegen.storage.files import LOCK
 from tiny import PART, job, tree
 
@@ -209,7 +209,7 @@ def test_what_is_finished_stays(watched: tuple[Path, list[Instant]], tmp_path: P
 @pytest.mark.parametrize("flush", ["_flush_folder", "_flush"])
 def test_what_is_not_flushed_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flush: str) -> None:
     """Without the flushes of folders, or without any, the test above would fail."""
-    monkeypatch.setattr(files, flush, lambda *_: None)
+    monkeypatch.setattr(disk, flush, lambda *_: None)
     _, instants = watch(tmp_path)
     assert not stays(instants[-1], tmp_path)
 

@@ -12,7 +12,7 @@ import pytest
 from namegen.errors import ArtifactError, NamegenError, printable
 from namegen.outputs import manifests
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, write_manifest
-from namegen.storage import files as storage
+from namegen.storage import disk
 from namegen.storage.files import make_folder, open_regular, sha256_of, write_atomically
 
 
@@ -145,7 +145,7 @@ def test_a_manifest_is_a_file_of_some_size(tmp_path: Path, monkeypatch: pytest.M
 def test_new_folders_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each in the one above it; a folder that is there costs nothing."""
     flushed: list[Path] = []
-    monkeypatch.setattr(storage, "_flush_folder", flushed.append)
+    monkeypatch.setattr(disk, "_flush_folder", flushed.append)
     make_folder(tmp_path / "a" / "b")
     assert set(flushed) == {tmp_path, tmp_path / "a"}
     make_folder(tmp_path / "a" / "b")
