@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import compileall
+import gc
 import json
 import os
 import random
@@ -30,6 +32,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +151,16 @@ class Slot:
         for name in COPIED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
             copy(ROOT / name, folder / name)
+        compileall.compile_dir(folder, quiet=2, workers=1)
         self.pid, self.mutant, self.begun = 0, None, 0.0
 
     def start(self, mutant: Mutant | None, tests: Sequence[str]) -> None:
         """Writes a mutant, or none, and runs the tests in a process of their own."""
         self.mutant, self.begun = mutant, time.monotonic()
         if mutant:
-            (self.folder / "namegen" / f"{mutant.module}.py").write_text(mutant.source)
+            path = self.folder / "namegen" / f"{mutant.module}.py"
+            path.write_text(mutant.source)
+            Path(cache_from_source(path)).unlink(missing_ok=True)  # it may be as old and as long as the mutant
         self.pid = os.fork()
         if not self.pid:
             status = 70
@@ -259,6 +265,7 @@ def main() -> int:
     given = parser.parse_args()
     modules = [module for module in TESTS if not given.modules or any(part in module for part in given.modules)]
     os.environ["CI"] = "true"  # hypothesis tries the same examples each time
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
     preload()
     outcomes: dict[str, list[str]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
@@ -284,6 +291,8 @@ def preload() -> None:
     """What the forked processes find already imported: libraries, and nothing of the project."""
     for library in LIBRARIES:
         import_module(library)
+    sys.dont_write_bytecode = True
+    gc.freeze()  # or each process would copy the libraries' objects as it looks for garbage
     assert not any(name.partition(".")[0] == "namegen" for name in sys.modules)
 
 

@@ -85,6 +85,16 @@ def sample_batches(
 
 def batches_of(sampler: Sampler, seed: int, first: int, count: int, batch: int = MAX_BATCH) -> Iterator[pa.RecordBatch]:
     """Like `sample_batches`, for a given sampler."""
+    check_range(seed, first, count)
+    return _batches(sampler, seed, first, count, min(batch, MAX_BATCH))
+
+
+def check_range(seed: int, first: int, count: int) -> None:
+    """Checks that a stream has rows `first` to `first + count - 1`.
+
+    Raises:
+        SettingError: as `sample_batches`.
+    """
     if not 0 <= seed <= MAX_SEED:
         raise SettingError(f"seed {seed} is not in 0 .. 2^64-1", remedy="Choose a seed in range")
     if count < 0:
@@ -93,7 +103,6 @@ def batches_of(sampler: Sampler, seed: int, first: int, count: int, batch: int =
         raise SettingError(
             f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose rows in range"
         )
-    return _batches(sampler, seed, first, count, min(batch, MAX_BATCH))
 
 
 def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) -> Iterator[pa.RecordBatch]:
@@ -108,7 +117,11 @@ def bytes_per_row(automaton: Automaton, seed: int, first: int, count: int) -> tu
     """What a row of a range takes in memory: in a table of `SCHEMA`, and as a Python string in a list.
 
     It is the mean over the first rows of the range, up to 1,000.
+
+    Raises:
+        SettingError: as `sample_batches`.
     """
+    check_range(seed, first, count)
     (some,) = batches_of(sampler_of(automaton, "cpu"), seed, first, min(count, 1000))
     names = some["name"].to_pylist()
     return some.nbytes / len(names), sum(map(sys.getsizeof, names)) / len(names) + POINTER
