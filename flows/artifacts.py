@@ -70,6 +70,7 @@ def publish(made: Made) -> None:
         f'polars.read_parquet("{where}/*.parquet")',
         "```",
         text.markdown(text.evaluation_rows(tables["evaluation"])),
+        *([] if text.is_held_out(tables["evaluation"]) else [text.FITTED_ONLY]),
         text.markdown(text.quality_rows(tables["quality"])),
     ]
     create_markdown_artifact(

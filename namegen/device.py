@@ -1,11 +1,12 @@
-"""The choice of a device to train and sample on, and the error for a device that is out of memory."""
+"""The choice of a device to train and sample on, its free memory, and the error for one that is out of memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from namegen.errors import DeviceError, SettingError
 
@@ -15,6 +16,7 @@ DRIVERS = (
     "libamdhip64.so",
 )  # NVIDIA's, and AMD's: torch calls both cuda
 MOST_CORES = 8  # each thread holds a part in memory
+CGROUP = Path("/sys/fs/cgroup")  # a container's own limits, in version 2; see the kernel's cgroup-v2.rst
 
 
 def resolve_device(device: str) -> str:
@@ -50,6 +52,19 @@ def cores() -> int:
     """The default number of threads that sample and write: the cores that this process may use, up to 8."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(allowed, MOST_CORES)
+
+
+def free_memory() -> int:
+    """The bytes that this process can take without swapping: what the machine has available, or its container."""
+    import psutil  # takes a while, and few calls need it
+
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError, KeyError):  # there is no container, or it has no limit: "max"
+        limit = int((CGROUP / "memory.max").read_text())
+        used = int((CGROUP / "memory.current").read_text())
+        kept = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(kept["inactive_file"]))  # the cache of files gives way
+    return free
 
 
 @contextmanager

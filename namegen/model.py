@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from namegen.automaton import artifact
 from namegen.automaton.automaton import Automaton
+from namegen.device import free_memory
 from namegen.errors import ArtifactError, OutputError, SettingError, unreadable
 from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+MANY = 10**6  # names: fewer fit any memory
 REMEDY = "Name a model's folder, its automaton.safetensors, a data set's folder, or an output folder with one model"
 
 
@@ -72,7 +74,8 @@ class Model:
                 `log_prob` (float64, nats); "list" for the names alone.
 
         Raises:
-            SettingError: for a seed outside 0 .. 2^64-1, or a range outside 0 .. 2^63-1.
+            SettingError: for a seed outside 0 .. 2^64-1, a range outside 0 .. 2^63-1, or more names than the memory
+                that is free can hold.
 
         Of the notebook's bigram table:
 
@@ -83,16 +86,32 @@ class Model:
         """
         from namegen.sampling.stream import sample  # slow to import; loading and scoring do without
 
-        table = sample(self.automaton, index(seed), index(first), index(count))
+        if into not in {"polars", "arrow", "list"}:
+            raise SettingError(f"into {into!r} is unknown", remedy="Choose polars, arrow or list")
+        seed, first, count = index(seed), index(first), index(count)
+        if count > MANY:
+            self._check_memory(seed, first, count, into)
+        table = sample(self.automaton, seed, first, count)
         if into == "arrow":
             return table
         if into == "list":
             return table["name"].to_pylist()
-        if into != "polars":
-            raise SettingError(f"into {into!r} is unknown", remedy="Choose polars, arrow or list")
         import polars as pl
 
         return pl.DataFrame(pl.from_arrow(table))
+
+    def _check_memory(self, seed: int, first: int, count: int, into: str) -> None:
+        """Refuses to draw more names than fit the memory; a process that takes too much is killed without a word."""
+        from namegen.outputs.room import readable_size
+        from namegen.sampling.stream import bytes_per_row
+
+        row, text = bytes_per_row(self.automaton, seed, first, count)
+        # the batches and the table that they become are there together; then the table and what it is turned into
+        needed, free = count * (row + max(row, text if into == "list" else 0)), free_memory()
+        if needed > free:
+            what = f"{count:,} names need about {readable_size(needed)} of memory, and {readable_size(free)} are free"
+            remedy = "Draw them in pieces with first=, or run the job, which writes any number of names to files"
+            raise SettingError(what, remedy=remedy)
 
     @overload
     def score(self, names: str) -> float: ...  # type: ignore[overload-overlap] # a str is a sequence of str, too

@@ -27,6 +27,7 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         characters = self.symbols[1:]
+        self.symbols.encode()  # half of a surrogate pair is no character: a ValueError, too
         if self.symbols[:1] != BOUNDARY or not 2 <= len(self.symbols) <= MAX_SYMBOLS:
             raise ValueError(f"a vocabulary is {BOUNDARY!r} and 1 to {MAX_SYMBOLS - 1} characters: {self.symbols!r}")
         if list(characters) != sorted(set(characters)) or BOUNDARY in characters:

@@ -240,6 +240,8 @@ def test_representation(automaton: Automaton) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ArtifactError, match="no such file"):
+    """The error names the path that was given, or the file that a folder lacks."""
+    for path, named in ((tmp_path, tmp_path / "automaton.safetensors"), (tmp_path / "none", tmp_path / "none")):
+        with pytest.raises(ArtifactError, match="no such file") as caught:
             load(path)
+        assert caught.value.where == str(named)

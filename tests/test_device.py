@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from namegen import device
-from namegen.device import memory_of, resolve_device, sampling_device
+from namegen.device import free_memory, memory_of, resolve_device, sampling_device
 from namegen.errors import DeviceError
 
 
@@ -15,6 +18,18 @@ def test_a_device_without_memory() -> None:
         torch.empty(2**60, dtype=torch.uint8)
     with pytest.raises(DeviceError, match=r"device 'cpu' is out of memory"), memory_of("cpu"):
         np.zeros(2**60, np.uint8)
+
+
+def test_the_free_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what the machine has available, or less if the container's limit leaves less; cached files give way."""
+    monkeypatch.setattr(device, "CGROUP", tmp_path)
+    whole = free_memory()
+    assert 10**6 < whole < psutil.virtual_memory().total
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\nactive_file 50\n")
+    for limit, expected in (("1000\n", 1000 - 700 + 150), ("max\n", whole), (f"{2**60}\n", whole)):
+        (tmp_path / "memory.max").write_text(limit)
+        assert free_memory() == pytest.approx(expected, rel=0.2)
 
 
 def test_a_gpu_without_memory() -> None:

@@ -117,10 +117,13 @@ def test_text_for_a_terminal(evaluation: pl.DataFrame) -> None:
     assert max(map(len, lines)) <= 120
 
 
-def test_without_a_holdout_only_train_is_shown(names: Corpus) -> None:
+def test_without_a_holdout_only_train_is_shown(names: Corpus, evaluation: pl.DataFrame) -> None:
+    """And the text says that these are the names that the models were fitted to."""
     text = tables.evaluation_text(evaluation_of(names, split(names, 0)))
     assert "train perplexity" in text
     assert "dev" not in text
+    assert tables.FITTED_ONLY in text.splitlines()
+    assert tables.FITTED_ONLY not in tables.evaluation_text(evaluation)
 
 
 def test_markdown_has_a_row_a_model(evaluation: pl.DataFrame) -> None:
@@ -150,7 +153,8 @@ def test_what_forgetting_costs(names: Corpus) -> None:
     better = frame.with_columns(pl.when(source="exact").then(pl.col("nll") + 0.5).otherwise(pl.col("nll")).alias("nll"))
     assert "mlp gains 0.4" in tables.evaluation_text(better)
     same = frame.with_columns(pl.lit(2.0).alias("nll"))
-    assert "contexts that are no states" not in tables.evaluation_text(same)
+    assert "contexts that are not states" in tables.evaluation_text(better)
+    assert "contexts that are not states" not in tables.evaluation_text(same)
 
 
 def key(model: str, source: str, split: str, subset: str) -> pl.Expr:

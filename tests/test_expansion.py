@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -119,14 +121,35 @@ def test_with_room_for_all_nothing_is_forgotten() -> None:
 
 
 def test_visits_are_those_of_samples(names: Corpus) -> None:
-    """The forward pass expects what 20,000 samples do: starts once a name, and each letter as often."""
+    """The forward pass expects what 20,000 samples do: starts once a name, and each letter as often.
+
+    Each letter's mean over the names is within 4 standard errors of what is expected, and all of them together differ
+    by as much as chance has it: the mean of 26 squares, in units of the error, is near 1.
+    """
     counts = count_ngrams(names.names, names.vocabulary, 2)
     table = kneser_ney.fit(counts)
     expected = visits(table, counts.successor)
     drawn = sample(quantise(table, counts), 1, 0, 20_000)["name"].to_pylist()
-    seen = np.array([sum(name.count(symbol) for name in drawn) for symbol in names.vocabulary.symbols]) / 20_000
+    each = np.array([[name.count(symbol) for symbol in names.vocabulary.symbols[1:]] for name in drawn])
+    error = each.std(axis=0) / math.sqrt(len(drawn))
+    off = (each.mean(axis=0) - expected[1:]) / error
     assert expected[0] == 1
-    np.testing.assert_allclose(seen[1:], expected[1:], atol=4 * 0.01)
+    assert np.abs(off).max() < 4
+    assert 0.4 < (off**2).mean() < 1.8
+
+
+def test_visits_are_powers_of_the_table() -> None:
+    """They are the sum of start P^t, for the steps t = 0 to 63, where P leads on to a symbol's state."""
+    names = ["ab", "abb", "ba", "bbbb"]
+    counts = count_ngrams(names, Vocabulary(".ab"), 3)
+    table = oracle(counts.history, 3)
+    steps = np.zeros((counts.states, counts.states))
+    for state, symbol in np.ndindex(counts.states, 2):
+        steps[state, counts.successor[state, symbol + 1]] += table[state, symbol + 1]
+    expected = sum(np.linalg.matrix_power(steps, t)[0] for t in range(64))
+    np.testing.assert_allclose(visits(table, counts.successor), expected, atol=1e-6)
+    onwards = np.tile([0, 0.5, 0.5], (counts.states, 1))  # no name ends before the 64th symbol
+    assert visits(onwards, counts.successor).sum() == pytest.approx(64)
 
 
 def test_the_most_visited_are_added_first(names: Corpus) -> None:

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import json
+import math
 import random
 import resource
 import struct
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 import tiny
 from conftest import on_disk
 from namegen.automaton import artifact
 from namegen.automaton.artifact import load
-from namegen.automaton.automaton import Automaton
+from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.automaton.explanation import context_lengths
+from namegen.commands.main import main
 from namegen.corpus.corpus import read_corpus
 from namegen.errors import ArtifactError, NamegenError
+from namegen.model import Model
 from namegen.outputs import dataset, layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import Journal, Part
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelManifest
 
+MEMORY = 2 * 10**9  # bytes that a reader may set aside: a manifest's 2^30, but not what the headers in `PIECES` claim
 BATCH, BATCHES = 50, 20  # inputs an example of hypothesis, and examples a reader, times `--times`
 PIECES = [  # that mean something to one of the readers
     *(b"\xef\xbb\xbf", b"\r\n", b"\n", b"\t", b"\x00", b"\x1b[31m", b".", b"a" * 64, b"e\xcc\x81", b"\xed\xa0\x80"),
@@ -68,9 +76,19 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     return data
 
 
+@contextmanager
+def memory_bound(more: int) -> Iterator[None]:
+    """Inside it, an allocation that takes the process `more` bytes beyond what it has now fails with MemoryError."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + more, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
 def attack(path: Path, bases: list[bytes], times: int, read: Callable[[Path], object]) -> tuple[int, int]:
     """Feeds a reader; how many inputs it took and how many it refused. Any other error is the test's."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcomes: Counter[bool] = Counter()
 
     def is_taken(data: bytes) -> bool:
@@ -93,8 +111,8 @@ def attack(path: Path, bases: list[bytes], times: int, read: Callable[[Path], ob
             note(repr(data))
             outcomes[is_taken(data)] += 1
 
-    batch()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB: no header is believed
+    with memory_bound(MEMORY):  # no header is believed
+        batch()
     return outcomes[True], outcomes[False]
 
 
@@ -188,16 +206,81 @@ def test_files_that_are_no_automaton(tmp_path: Path, data: bytes) -> None:
         load(path)
 
 
-@pytest.mark.parametrize("symbols", [".\x1b[", ".a\u202e", "", ".", "a.", ".ba", ".aa", "." + "a" * 300])
-def test_automata_of_strange_vocabularies(tmp_path: Path, symbols: str) -> None:
-    """Symbols that are no vocabulary are refused, and those that would not print come out as escapes."""
-    size = len(symbols)
+def test_a_reader_that_believes_a_header(tmp_path: Path) -> None:
+    """The bound on memory is one: a reader that sets aside as many bytes as it is told to is found."""
+    with pytest.raises(MemoryError):
+        attack(tmp_path / "file", [b"3000000000"], 1, lambda _: np.empty(3 * 10**9, np.uint8))
+
+
+def made_up(path: Path, symbols: object = ".ab", order: object = 2, **arrays: NDArray[Any]) -> Path:
+    """The file of an automaton that somebody made up, with the checksum that belongs to it."""
+    size = len(symbols) if isinstance(symbols, str) else 3
     weights = np.zeros((size, size), np.int64)
-    weights[:, :1] = 2**32
-    arrays: dict[str, Any] = {"weights": weights, "successor": np.zeros((size, size), np.int32)}
-    metadata = {"format_version": 1, "stream_version": 1, "order": 2, "vocabulary": symbols, "sha256": ""}
-    path = tmp_path / "automaton.safetensors"
-    path.write_bytes(save(arrays, {"namegen": json.dumps(metadata)}))
-    with pytest.raises(ArtifactError) as caught:
-        load(path)
+    weights[:, :1] = TOTAL
+    automaton = Automaton(
+        SimpleNamespace(symbols=symbols),  # type: ignore[arg-type] - a vocabulary would refuse them
+        order,  # type: ignore[arg-type]
+        arrays.get("weights", weights),
+        arrays.get("successor", np.zeros((size, size), np.int32)),
+    )
+    artifact.save(automaton, path)
+    return path
+
+
+@pytest.mark.parametrize("symbols", ["", ".", "a.", ".ba", ".aa", ".a\ud800", "." + "".join(map(chr, range(300, 556)))])
+def test_automata_of_strange_vocabularies(tmp_path: Path, symbols: str) -> None:
+    """Symbols that are no vocabulary are refused, whatever the checksum."""
+    with pytest.raises(
+        ArtifactError, match=r"a vocabulary is|characters of a vocabulary|surrogates not allowed"
+    ) as caught:
+        load(made_up(tmp_path / "automaton.safetensors", symbols))
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("symbols", [".\x1b[", ".a\u202e", "." + "".join(map(chr, range(300, 555)))])
+def test_symbols_that_do_not_print(tmp_path: Path, symbols: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A vocabulary may have them. What a person reads has their escape sequences instead."""
+    weights = np.full((len(symbols), len(symbols)), 2**20, np.int64)
+    weights[:, 0] += TOTAL - weights[0].sum()
+    path = made_up(tmp_path / "automaton.safetensors", symbols, weights=weights)
+    assert load(path).vocabulary.symbols == symbols
+    for arguments in (
+        ["explain", str(path), symbols[1:]],
+        ["sample", str(path), "--format", "table"],
+        ["inspect", str(path)],
+    ):
+        assert main(arguments) == 0
+        assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("order", [1, 0, -1, 67, 10**30, True, 2.0, math.inf, "2", None, [2]])
+def test_orders_that_cannot_be(tmp_path: Path, order: object) -> None:
+    """Order 1 would have contexts of no symbols: `explain` once looked for longer ones for ever."""
+    with pytest.raises(ArtifactError, match="was altered: its order or its arrays"):
+        load(made_up(tmp_path / "automaton.safetensors", order=order))
+
+
+@pytest.mark.parametrize("version", [0, -1, True, 1.5, math.nan, "1", None])
+def test_versions_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: object) -> None:
+    """A version that no namegen wrote is neither older nor newer."""
+    monkeypatch.setattr(artifact, "STREAM_VERSION", version)
+    path = made_up(tmp_path / "automaton.safetensors")
+    monkeypatch.undo()
+    with pytest.raises(ArtifactError, match="not an automaton"):
+        load(path)
+
+
+def test_automata_that_never_end(tmp_path: Path) -> None:
+    """A chain of states, a circle, and states that nothing leads to: explained, scored and drawn in 64 steps."""
+    states = 300_000
+    onwards = np.arange(1, states + 1, dtype=np.int32)
+    weights = np.tile(np.array([[0, TOTAL // 2, TOTAL // 2]], np.int64), (states, 1))
+    for last in (states - 1, 0, 1):
+        successor = np.stack([np.zeros(states, np.int32), np.minimum(onwards, last), onwards % states], axis=1)
+        path = made_up(tmp_path / "automaton.safetensors", ".ab", 66, weights=weights, successor=successor)
+        model = Model(load(path))
+        name = "b" * 65
+        assert context_lengths(model.automaton)[:80].tolist() == [1, 1, *range(1, 65), *[65] * 14]
+        assert model.score([name[:64], name]) == [pytest.approx(64 * math.log(0.5)), -math.inf]
+        assert len(model.explain(name)) == 65
+        assert {*map(len, model.sample(20, into="list"))} == {64}

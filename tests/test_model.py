@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,30 @@ def test_the_page_of_a_saved_model(saved: Path, tmp_path: Path, capsys: pytest.C
     assert {path.name for path in tmp_path.iterdir()} == {"models"}
     assert namegen.verify(saved) == []
     shutil.rmtree(saved / "report")
+
+
+def test_more_names_than_the_memory_holds(fitted: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused before one of them takes memory, with what they would need and what to do."""
+    says = r"^1,000,000,000,000 names need about \d+(\.\d+)? TB of memory, and .* are free. Draw them in pieces with first="
+    for into in ("polars", "arrow", "list"):
+        with pytest.raises(SettingError, match=says):
+            fitted.sample(10**12, into=into)  # type: ignore[call-overload] - one of several
+    with pytest.raises(SettingError, match="not in 0 .. 2\\^63-1"):
+        fitted.sample(2**63, first=1)
+
+
+def test_the_memory_that_names_take(fitted: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for twice the table, or for the table and a list of strings, is enough, and a tenth less is not."""
+    monkeypatch.setattr("namegen.model.MANY", 10_000)
+    table = fitted.sample(20_000, into="arrow")
+    texts = sum(sys.getsizeof(name) + 8 for name in table["name"].to_pylist())
+    for into, needed in (("arrow", 2 * table.nbytes), ("polars", 2 * table.nbytes), ("list", table.nbytes + texts)):
+        monkeypatch.setattr("namegen.model.free_memory", lambda needed=needed: round(1.05 * needed))
+        assert len(fitted.sample(20_000, into=into)) == 20_000  # type: ignore[call-overload] - one of several
+        monkeypatch.setattr("namegen.model.free_memory", lambda needed=needed: round(0.95 * needed))
+        assert len(fitted.sample(10_000, into=into)) == 10_000  # type: ignore[call-overload]
+        with pytest.raises(SettingError, match=r"20,000 names need about .* kB|MB of memory"):
+            fitted.sample(20_000, into=into)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("path", [None, "", 3])

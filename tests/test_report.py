@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 from xml.etree import ElementTree as ET
 
@@ -17,14 +18,18 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 from prefect.artifacts import Artifact
 
+import namegen
 import tiny
 from conftest import on_disk
 from namegen.commands.main import main
 from namegen.outputs.layout import PAGE, report_folder
+from namegen.outputs.model_folder import Contents, ModelManifest
 from namegen.pipeline import Made
 from namegen.report import pictures
 from namegen.report.folder import PICTURES
-from namegen.report.pages import Section, _Content, _escaped, _write, growth, write_report
+from namegen.report.pages import Section, _Content, _escaped, _model_sections, _write, growth, write_report
+from namegen.report.pictures import nll_of_models
+from namegen.report.text import FITTED_ONLY
 from namegen.upkeep.prune import find_old, remove
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -151,6 +156,19 @@ def test_lengths_that_no_name_has() -> None:
     bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
     assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx([0.79, 9.79, 1.21, 10.21])
     assert [bar.get_height() for bar in bars] == pytest.approx([2 / 3, 1 / 3, 1 / 2, 1 / 2])
+
+
+def test_no_names_were_held_out() -> None:
+    """Then the page says that its figures are those of the training names, and speaks of no others."""
+    for holdout in (0, 0.2):
+        model = namegen.fit(tiny.corpus().names, model="kneser-ney", holdout=holdout)
+        assert isinstance(model.source, Contents)
+        manifest = cast("ModelManifest", SimpleNamespace(configuration={}))
+        sections = {s.title: s for s in _model_sections(manifest, model.source.tables, "emma")}
+        told = sections["Training"].sentence + sections["How well each model predicts names"].sentence
+        assert (FITTED_ONLY in told, "dev" in told, "unseen" in told) == (holdout == 0, holdout > 0, holdout > 0)
+        labels = {"seen", "all", "unseen"} & set(texts(nll_of_models(model.evaluation, published=False)))
+        assert labels == ({"all", "unseen"} if holdout else {"all"})
 
 
 def test_published_figures() -> None:

@@ -57,7 +57,9 @@ def load(path: Anywhere) -> Automaton:
             _check_versions(metadata, where)
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
         automaton = Automaton(Vocabulary(metadata["vocabulary"]), metadata["order"], **arrays)
-        if not automaton.is_sound or automaton.sha256 != metadata["sha256"]:
+        if not automaton.is_sound:
+            raise ArtifactError("was altered: its order or its arrays are no automaton's", where, remedy)
+        if automaton.sha256 != metadata["sha256"]:
             raise ArtifactError("was altered: the checksum does not match", where, remedy)
     except OSError as error:
         raise unreadable(error, path) from error
@@ -69,6 +71,9 @@ def load(path: Anywhere) -> Automaton:
 
 def _check_versions(metadata: dict[str, Any], where: str) -> None:
     for name, ours in (("format_version", FORMAT_VERSION), ("stream_version", STREAM_VERSION)):
-        if metadata[name] > ours:
-            what = f"has {name} {metadata[name]}, but this version of namegen only reads up to {ours}"
+        version = metadata[name]
+        if type(version) is not int or version < 1:
+            raise TypeError(f"{name} {version!r}")
+        if version > ours:
+            what = f"has {name} {version}, but this version of namegen only reads up to {ours}"
             raise NewerFormatError(what, where, "Upgrade namegen")

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from namegen.automaton.alias_tables import build_alias_tables
 from namegen.automaton.logarithm import ln
 from namegen.automaton.walk import walk
-from namegen.vocabulary import Vocabulary
+from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 STREAM_VERSION = 1  # of the names drawn from an automaton; any change of a drawn byte is a new version
 TOTAL = 2**32  # the sum of a row's weights
@@ -86,16 +86,19 @@ class Automaton:
 
     @property
     def is_sound(self) -> bool:
-        """Whether a sampler stays inside the arrays: their shapes and types, A1 and A4."""
+        """Whether what is computed from it stays inside the arrays, and ends: the order, shapes and types, A1, A4."""
         shape = (self.states, len(self.vocabulary))
         return (
-            self.weights.dtype == np.int64
+            type(self.order) is int
+            and 2 <= self.order <= MAX_LENGTH + 2
+            and self.weights.dtype == np.int64
             and self.successor.dtype == np.int32
             and self.weights.shape == self.successor.shape == shape
             and self.states >= shape[1]
             and bool((self.weights >= 0).all() and (self.weights <= TOTAL).all())
             and bool((self.weights.sum(axis=1) == TOTAL).all())
             and bool((self.successor >= 0).all() and (self.successor < self.states).all())
+            and not self.successor[:, 0].any()
         )
 
     def log_prob(self, names: Sequence[str]) -> NDArray[np.float64]:

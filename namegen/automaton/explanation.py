@@ -68,16 +68,18 @@ def context_lengths(automaton: Automaton) -> NDArray[np.int64]:
     """int64[S]: how many symbols the context of each state has, counting back from the last one drawn.
 
     States 0 to V-1 are the single symbols. A longer context is first reached from the context without its last
-    symbol, so the states at distance k from those have contexts of k+1 symbols, up to n-1.
+    symbol, so the states at distance k from those have contexts of k+1 symbols, up to n-1. All that are farther away
+    have n-1, so n-2 steps are enough, whatever leads where.
     """
     successor, (states, symbols) = automaton.successor, automaton.successor.shape
-    lengths = np.zeros(states, np.int64)
+    longest = automaton.order - 1
+    lengths = np.full(states, longest, np.int64)
     lengths[:symbols] = 1
+    is_reached = np.arange(states) < symbols
     frontier = np.arange(symbols)
-    while frontier.size:
-        after = successor[frontier, 1:]
-        longer = np.broadcast_to(np.minimum(lengths[frontier] + 1, automaton.order - 1)[:, None], after.shape)
-        is_new = lengths[after] == 0
-        lengths[after[is_new]] = longer[is_new]
-        frontier = np.unique(after[is_new])
+    for length in range(2, longest):
+        after = np.unique(successor[frontier, 1:])
+        frontier = after[~is_reached[after]]
+        is_reached[frontier] = True
+        lengths[frontier] = length
     return lengths

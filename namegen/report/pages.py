@@ -146,9 +146,11 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
         )
     last = frames["training"].group_by("model", maintain_order=True).last()
     ends = "; ".join(f"{row['model']} ends at {row['loss']:.4f}" for row in last.iter_rows(named=True))
+    is_held_out = text.is_held_out(evaluation)
     yield Section(
         "Training",
-        f"The loss of the networks as they learn: {ends}. Once the NLL on dev stops falling, more steps gain nothing.",
+        f"The loss of the networks as they learn: {ends}."
+        + (" Once the NLL on dev stops falling, more steps gain nothing." if is_held_out else ""),
         partial(pictures.training, frames["training"]),
         "training.svg",
         "middle",
@@ -156,8 +158,13 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
     known = manifest.configuration.get("names_sha256") == MAKEMORE
     yield Section(
         "How well each model predicts names",
-        "Further left is better. Seen names are also among the training names, and unseen names are not. A bar is one "
-        "standard error to either side."
+        "Further left is better. "
+        + (
+            "Seen names are also among the training names, and unseen names are not."
+            if is_held_out
+            else text.FITTED_ONLY
+        )
+        + " A bar is one standard error to either side."
         + (" The vertical line is a published figure for this list and split." if known else ""),
         partial(pictures.nll_of_models, evaluation, published=known),
         "nll.svg",

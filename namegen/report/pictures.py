@@ -162,6 +162,8 @@ def nll_of_models(evaluation: pl.DataFrame, *, published: bool) -> str:
         all_axes = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
         for axes, split in zip(all_axes, splits, strict=True):
             for shift, (subset, colour) in enumerate((("seen", GREEN), ("all", BLUE), ("unseen", ORANGE))):
+                if split == "train" and subset == "seen":
+                    continue  # all of them are
                 rows = own.filter(pl.col("split") == split, pl.col("subset") == subset)
                 if len(rows):
                     height = [len(models) - 1 - models.index(model) + 0.2 * (1 - shift) for model in rows["model"]]

@@ -17,6 +17,10 @@ COLUMNS = {  # title: (split, subset)
     "test": ("test", "all"),
     "test, unseen": ("test", "unseen"),
 }
+FITTED_ONLY = (
+    "No names were held out: this is the NLL of the very names that the models were fitted to. "
+    "It does not say how well they predict others."
+)
 NOTHING = 0.00005  # nats per symbol, which four places do not show
 
 
@@ -41,6 +45,11 @@ def _nll(row: dict[str, Any]) -> str:
     return f"{row['nll']:.4f} ± {row['standard_error']:.4f}"
 
 
+def is_held_out(evaluation: pl.DataFrame) -> bool:
+    """Whether models were measured on names that they were not fitted to."""
+    return bool(evaluation["split"].is_in(["dev", "test"]).any())
+
+
 def evaluation_text(evaluation: pl.DataFrame) -> str:
     """The evaluation as aligned columns."""
     sizes = evaluation.filter(pl.col("subset") == "all").unique("split", maintain_order=True)
@@ -51,6 +60,7 @@ def evaluation_text(evaluation: pl.DataFrame) -> str:
         *aligned(evaluation_rows(evaluation)),
         "",
         f"{counts}; table and automaton differ by at most {largest_gap(evaluation):.0e}",
+        *([] if is_held_out(evaluation) else [FITTED_ONLY]),
         *(
             f"{model} {'loses' if loss > 0 else 'gains'} {abs(loss):.4f} on {split} at contexts that are not states"
             for model, split, loss in losses(evaluation)

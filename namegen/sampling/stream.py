@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Protocol
@@ -31,6 +32,7 @@ SCHEMA = pa.schema(
     ]
 )
 MAX_BATCH = 2**23 - 1  # names: with 64 symbols of four bytes each, their offsets still fit int32
+POINTER = 8  # bytes, of a list to each of its items
 BATCH = {"cpu": 2**16, "cuda": 2**20}  # names: what fits a core's cache, and what keeps a GPU busy
 
 
@@ -83,6 +85,16 @@ def sample_batches(
 
 def batches_of(sampler: Sampler, seed: int, first: int, count: int, batch: int = MAX_BATCH) -> Iterator[pa.RecordBatch]:
     """Like `sample_batches`, for a given sampler."""
+    check_range(seed, first, count)
+    return _batches(sampler, seed, first, count, min(batch, MAX_BATCH))
+
+
+def check_range(seed: int, first: int, count: int) -> None:
+    """Checks that a stream has rows `first` to `first + count - 1`.
+
+    Raises:
+        SettingError: as `sample_batches`.
+    """
     if not 0 <= seed <= MAX_SEED:
         raise SettingError(f"seed {seed} is not in 0 .. 2^64-1", remedy="Choose a seed in range")
     if count < 0:
@@ -91,7 +103,6 @@ def batches_of(sampler: Sampler, seed: int, first: int, count: int, batch: int =
         raise SettingError(
             f"names {first} to {first + count - 1} are not in 0 .. 2^63-1", remedy="Choose rows in range"
         )
-    return _batches(sampler, seed, first, count, min(batch, MAX_BATCH))
 
 
 def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) -> Iterator[pa.RecordBatch]:
@@ -100,6 +111,20 @@ def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) ->
         numbers = pa.py_buffer(np.arange(start, start + rows, dtype=np.int64))
         index = pa.Int64Array.from_buffers(pa.int64(), rows, [None, numbers])
         yield pa.RecordBatch.from_arrays([index, *sampler.draw(seed, start, rows)], schema=SCHEMA)
+
+
+def bytes_per_row(automaton: Automaton, seed: int, first: int, count: int) -> tuple[float, float]:
+    """What a row of a range takes in memory: in a table of `SCHEMA`, and as a Python string in a list.
+
+    It is the mean over the first rows of the range, up to 1,000.
+
+    Raises:
+        SettingError: as `sample_batches`.
+    """
+    check_range(seed, first, count)
+    (some,) = batches_of(sampler_of(automaton, "cpu"), seed, first, min(count, 1000))
+    names = some["name"].to_pylist()
+    return some.nbytes / len(names), sum(map(sys.getsizeof, names)) / len(names) + POINTER
 
 
 def sample(automaton: Automaton, seed: int, first: int, count: int, device: str = "cpu") -> pa.Table:
