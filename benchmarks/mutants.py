@@ -218,6 +218,15 @@ class NoShrinking:
         settings.load_profile("mutants")
 
 
+def unchanged(slot: Slot, module: str) -> float:
+    """The seconds that the tests of a module take without a mutant, when the compiled code is there."""
+    slot.start(None, TESTS[module])
+    _, status = os.waitpid(slot.pid, 0)
+    if slot.finish(status) != "survived":
+        sys.exit((slot.folder / "log").read_text() + f"\n{module}: its tests fail without a mutant")
+    return time.monotonic() - slot.begun
+
+
 def trials(modules: Sequence[str], given: argparse.Namespace, folder: Path) -> Iterator[tuple[Mutant, str, float]]:
     """(mutant, outcome, seconds) of each."""
     slots = []
@@ -225,13 +234,7 @@ def trials(modules: Sequence[str], given: argparse.Namespace, folder: Path) -> I
         (folder / str(number)).mkdir()
         slots.append(Slot(folder / str(number)))
     for module in modules:
-        limit = 0.0
-        for slot in slots:  # each needs its compiled code
-            slot.start(None, TESTS[module])
-            _, status = os.waitpid(slot.pid, 0)
-            if slot.finish(status) != "survived":
-                sys.exit((slot.folder / "log").read_text() + f"\n{module}: its tests fail without a mutant")
-            limit = 15 + 2 * (time.monotonic() - slot.begun)
+        limit = 15 + 2 * max(unchanged(slot, module) for slot in slots)
         draw = random.Random(given.seed)  # noqa: S311 - a sample that can be drawn again
         waiting = [m for m in mutants_of(module, draw) if given.line in {0, m.line}]
         waiting = waiting[: None if given.line else given.sample or None]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -37,6 +37,7 @@ from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.journal import Journal, Part
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelManifest
+from namegen.vocabulary import Vocabulary
 
 MEMORY = 2 * 10**9  # bytes that a reader may set aside: a manifest's 2^30, but not what the headers in `PIECES` claim
 BATCH, BATCHES = 50, 20  # inputs an example of hypothesis, and examples a reader, times `--times`
@@ -218,8 +219,8 @@ def made_up(path: Path, symbols: object = ".ab", order: object = 2, **arrays: ND
     weights = np.zeros((size, size), np.int64)
     weights[:, :1] = TOTAL
     automaton = Automaton(
-        SimpleNamespace(symbols=symbols),  # type: ignore[arg-type] - a vocabulary would refuse them
-        order,  # type: ignore[arg-type]
+        cast("Vocabulary", SimpleNamespace(symbols=symbols)),  # a vocabulary would refuse them
+        cast("int", order),
         arrays.get("weights", weights),
         arrays.get("successor", np.zeros((size, size), np.int32)),
     )
