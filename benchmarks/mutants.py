@@ -108,7 +108,8 @@ def mutants_of(module: str, draw: random.Random) -> Iterator[Mutant]:
     draw.shuffle(queue)
     for operators in queue:
         draw.shuffle(operators)
-    original, seen = _meaning(source), set()
+    original = _meaning(source)
+    seen: set[str | None] = set()
     while queue:
         for operators in queue:
             name, occurrence = operators.pop()
@@ -152,7 +153,8 @@ class Slot:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
             copy(ROOT / name, folder / name)
         compileall.compile_dir(folder, quiet=2, workers=1)
-        self.pid, self.mutant, self.begun = 0, None, 0.0
+        self.pid, self.begun = 0, 0.0
+        self.mutant: Mutant | None = None
 
     def start(self, mutant: Mutant | None, tests: Sequence[str]) -> None:
         """Writes a mutant, or none, and runs the tests in a process of their own."""
@@ -245,7 +247,7 @@ def trials(modules: Sequence[str], given: argparse.Namespace, folder: Path) -> I
             time.sleep(0.02)
             for slot in (slot for slot in slots if slot.pid):
                 pid, status = os.waitpid(slot.pid, os.WNOHANG)
-                if pid:
+                if pid and slot.mutant:
                     yield slot.mutant, slot.finish(status), time.monotonic() - slot.begun
                 elif time.monotonic() - slot.begun > limit:
                     os.killpg(slot.pid, signal.SIGKILL)
