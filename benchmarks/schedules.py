@@ -1,8 +1,8 @@
 """Jobs, repairs, prunes and readers in one store, in many orders, with crashes, frozen processes and late requests.
 
-    PYTHONHASHSEED=0 python benchmarks/schedules.py [--schedules 20000] [--seed 0] [--processes 2]
+    python benchmarks/schedules.py [--schedules 20000] [--seed 0] [--processes 2]
 
-A schedule is the seed of a course of `tests/simulation.py`. The hash seed has to be the same for one to come again.
+A schedule is the seed of a course of `tests/simulation.py`.
 It prints the schedules in which something was lost, and exits with 1 if there was one.
 """
 

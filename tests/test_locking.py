@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import namegen
 from conftest import ROOT
 from namegen.storage.files import LOCK
 from namegen.storage.locks import alone_in, holder_of, is_busy
@@ -100,6 +103,24 @@ def test_an_error_inside_leaves_no_lock(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     with alone_in(tmp_path / "new" / "folder"), alone_in(tmp_path):
         assert (tmp_path / "new" / "folder" / LOCK).exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
+def test_who_may_not_look() -> None:
+    """Is told so, and not that the job has died."""
+    with tempfile.TemporaryDirectory() as folder:  # others cannot enter pytest's own
+        model = Path(folder, "models", "kneser-ney-0123456789ab")
+        with alone_in(model):
+            (model / LOCK).chmod(0o600)
+            Path(folder).chmod(0o755)
+            os.seteuid(65534)  # nobody
+            try:
+                with pytest.raises(PermissionError):
+                    is_busy(model)
+                (line,) = namegen.verify(folder)
+            finally:
+                os.seteuid(0)
+    assert f"{LOCK}: cannot be read (Permission denied). Check its permissions" in line
 
 
 def test_who_is_busy(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from namegen.outputs.dataset import State
+from namegen.upkeep import prune
 from simulation import play
 
 
@@ -21,7 +22,16 @@ def test_nothing_is_lost(names: Path) -> None:
     assert {seed: broken for seed in range(120) if (broken := play(names, seed))} == {}
 
 
-def test_it_finds_what_is_wrong(names: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that does not look at what there was before makes a data set smaller."""
-    monkeypatch.setattr(State, "sealed", lambda *_: None)
-    assert any("fewer rows than before" in str(play(names, seed)) for seed in range(300))
+@pytest.mark.parametrize(
+    ("owner", "name", "replacement", "finds"),
+    [
+        (State, "sealed", lambda *_: None, "fewer rows than before"),  # a job does not look at what there was before
+        (prune, "_has_datasets", lambda *_: False, "there is no model"),  # a prune does not look under its lock
+    ],
+)
+def test_it_finds_what_is_wrong(
+    names: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, replacement: object, finds: str
+) -> None:
+    """A fault in one place is found within some schedules."""
+    monkeypatch.setattr(owner, name, replacement)
+    assert any(finds in str(play(names, seed)) for seed in range(300))

@@ -65,7 +65,11 @@ def locked(folder: Path, make_folder: Callable[[Path], None]) -> Iterator[Holder
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the lock of a folder. Nothing is written."""
+    """Whether a process holds the lock of a folder. Nothing is written.
+
+    Raises:
+        OSError: if we are not allowed to know.
+    """
     deadline = time.monotonic() + 1  # another process that only checks is gone by then
     try:
         with (folder / LOCK).open("rb") as file:
@@ -73,7 +77,7 @@ def is_locked(folder: Path) -> bool:
                 if time.monotonic() > deadline:
                     return True
                 time.sleep(PAUSE)
-    except (OSError, OutputError):  # no job was ever here, or we are not allowed to know
+    except (FileNotFoundError, NotADirectoryError, OutputError):  # no job was ever here, or could be
         return False
     return False
 

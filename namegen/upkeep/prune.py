@@ -75,8 +75,11 @@ class Pruned:
 
     def sort(self, old: Candidate) -> None:
         """Puts an old folder into the list where it belongs."""
-        which = self.busy if is_busy(old.lock) else self.removable if _is_ours(old) else self.foreign
-        which.append(old)
+        try:
+            which = self.busy if is_busy(old.lock) else self.removable if _is_ours(old) else self.foreign
+            which.append(old)
+        except OSError as error:
+            self.failed.append((old, error.strerror or str(error)))
 
 
 def find_old(output: Anywhere, keep: int) -> Pruned:

@@ -104,12 +104,13 @@ def _check(check: Check, *, repair: bool) -> list[NamegenError]:
 
 def _faults(check: Check) -> list[NamegenError]:
     busy = ArtifactError("a job is working in it", str(check.path), "Verify it again when the job has ended")
-    if is_busy(check.lock):
-        return [busy]
     try:
-        faults = check.faults()
-    except NamegenError as error:
-        faults = [error]
+        if is_busy(check.lock):
+            return [busy]
+        try:
+            faults = check.faults()
+        except NamegenError as error:
+            faults = [error]
+        return [busy] if faults and is_busy(check.lock) else faults  # a job may have begun in the meantime
     except OSError as error:
-        faults = [unreadable(error, check.path)]
-    return [busy] if faults and is_busy(check.lock) else faults  # a job may have begun in the meantime
+        return [unreadable(error, check.path)]
