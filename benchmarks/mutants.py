@@ -73,7 +73,14 @@ TESTS = {
     "sampling/reference": ["test_sampling.py"],
     "sampling/stream": ["test_sampling.py", "test_cpu_sampler.py"],
     "sampling/torch_sampler": ["test_cpu_sampler.py"],
+    "storage/disk": ["test_storage.py", "test_output_folder.py", "test_locking.py", "test_power_cut.py"],
+    "storage/flocks": ["test_locking.py", "test_engines.py"],
+    "storage/leases": ["test_leases.py", "test_pruning.py", "test_simulation.py"],
+    "storage/store": ["test_leases.py", "test_pruning.py", "test_object_store.py"],
     "training/quantise": ["test_automaton.py"],
+    "upkeep/dataset_check": ["test_damage.py", "test_dataset.py", "test_simulation.py"],
+    "upkeep/prune": ["test_pruning.py", "test_simulation.py"],
+    "upkeep/verify": ["test_damage.py", "test_object_store.py"],
 }
 
 # Mutants that change nothing that a caller can see: (a part of the mutated line, the reason).
