@@ -43,7 +43,7 @@ def carelessly(work: Callable[[], object]) -> float:
     """The time of `work` where nothing is flushed, renamed or hashed, and no journal is kept."""
     with (
         patch.object(dataset_writer, "temporary_beside", lambda path: path),
-        patch.object(dataset_writer, "put_in_place", lambda temporary, path: None),
+        patch.object(dataset_writer, "put_in_place", lambda *_: None),
         patch.object(dataset_writer, "sha256_of", lambda path: "0" * 64),
         patch.object(Journal, "add", lambda self, part: None),
         patch.object(Journal, "ask", lambda self, count: None),

@@ -180,9 +180,10 @@ def make_parts(
     def finish(temporary: Path, path: Location, part: Part) -> Part:
         try:
             check_alone()
-            put_in_place(temporary, path, check_alone)
-        finally:
+        except BaseException:
             temporary.unlink(missing_ok=True)
+            raise
+        put_in_place(temporary, path, check_alone)
         journal.add(part)
         return part
 
