@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from io import TextIOWrapper
 from threading import Thread
 from typing import Any, NoReturn
@@ -28,14 +29,16 @@ from namegen.outputs.dataset import PART_ROWS
 from namegen.outputs.layout import part_number
 from namegen.parameters import DEFAULT, Parameters, checked, description, types
 from namegen.pipeline import Made, Plan
+from namegen.process import numba_settings, without_numba_s_colours
 from namegen.storage.files import entries
+from network import settle_network
+from prefect_home import settle_home, spare_folder
 from temporary_server import TemporaryServer
 
 # torch's threads spin while they wait for each other, by default for milliseconds. Beside other work on the same cores
 # that made a training take four times as long. The variable is read when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-# numba would load a package that ends the process with an escape code on stdout
-os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
+without_numba_s_colours()
 
 HELP = """Learns from a list of names and makes new ones, with the probability of each, as Parquet.
 
@@ -128,12 +131,28 @@ def parse(argv: list[str]) -> Parameters:
     return parameters
 
 
+def say(message: str) -> None:
+    """Prints a line on stderr."""
+    print(f"generate.py: {printable(message)}", file=sys.stderr, flush=True)
+
+
+def lose(error: PassingError) -> NoReturn:
+    """Ends the process at once, from any thread. Whatever is finished stays, as if it had been killed."""
+    say(f"failed: {error}")
+    os._exit(1)
+
+
 def begin(argv: list[str]) -> Beginning:
-    """Parses and checks the arguments; then starts the temporary server, unless PREFECT_API_URL names another."""
+    """Checks the arguments and the surroundings; then starts the temporary server, unless PREFECT_API_URL names one."""
     parameters = parse(argv)
     try:
         check_engine(Engine(parameters.engine, parameters.address, parameters.workers or cores()))
         plan = pipeline.plan(parameters)
+        if numba_settings():
+            import_module("namegen.automaton.compiled")  # which refuses those that are wrong
+        settle_network()
+        spare = spare_folder()
+        settle_home(spare, say)
     except PassingError as error:
         print(f"generate.py: failed: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -142,9 +161,7 @@ def begin(argv: list[str]) -> Beginning:
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect would report its use; a batch job should not, unasked
     if os.environ.get("PREFECT_API_URL"):
         return Beginning(parameters, None, plan)
-    for name in ("NO_PROXY", "no_proxy"):  # a proxy could not reach a server of this machine
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
-    return Beginning(parameters, TemporaryServer(), plan)
+    return Beginning(parameters, TemporaryServer(spare, say, lose), plan)
 
 
 def finish(beginning: Beginning, flow: Callable[..., Made]) -> int:
@@ -153,7 +170,7 @@ def finish(beginning: Beginning, flow: Callable[..., Made]) -> int:
         prepare(beginning.plan, beginning.parameters)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(without_traceback)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, terminate)
     try:

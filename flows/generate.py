@@ -8,9 +8,11 @@ What the job does, stage by stage, stands in `namegen.pipeline`. Here each stage
 import signal
 import sys
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # until the flow begins there is nothing to say or to clean up: Ctrl-C just ends the process
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+from namegen.process import end_at_once, open_streams
+
+if __name__ == "__main__":
+    end_at_once(signal.SIGINT, signal.SIGTERM)
+    open_streams()
 
 from command_line import begin, finish
 

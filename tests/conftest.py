@@ -123,7 +123,13 @@ def under_way(
     if not any({"first", "server"} & set(getattr(item, "fixturenames", ())) for item in request.session.items):
         yield None
         return
-    unkind = {"HTTP_PROXY": "http://127.0.0.1:9", "PREFECT_SERVER_API_AUTH_STRING": "a:b", "PYTHONIOENCODING": "ascii"}
+    unkind = {
+        "ALL_PROXY": "socks://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "NUMBA_DISABLE_JIT": "1",
+        "PREFECT_SERVER_API_AUTH_STRING": "a:b",
+        "PYTHONIOENCODING": "ascii",
+    }
     command = [*COMMAND, *KNESER_NEY, "--count", "5000", "--output", str(first_output)]
     kept: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, env={**environment, **unkind}, **kept) as process:

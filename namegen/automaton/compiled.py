@@ -7,11 +7,25 @@ the call, both would wait forever.)
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-import numba
 from llvmlite import ir
-from numba.extending import intrinsic
+
+from namegen.errors import SettingError
+from namegen.process import numba_settings
+
+# numba would use its default, and show a traceback
+warnings.filterwarnings("error", "Environment variable 'NUMBA_", RuntimeWarning)
+try:
+    import numba
+    import numba.extending
+except Exception as error:
+    if not numba_settings() or isinstance(error, ImportError):
+        raise
+    why = str(error).partition("\n")[0].rstrip(".")
+    what = f"numba does not load with {' and '.join(numba_settings())} ({why})"
+    raise SettingError(what, remedy="Correct the variable, or unset it") from error
 
 u8, u16, u32, u64 = numba.uint8, numba.uint16, numba.uint32, numba.uint64
 i32, i64, f64 = numba.int32, numba.int64, numba.float64
@@ -20,6 +34,11 @@ i32, i64, f64 = numba.int32, numba.int64, numba.float64
 def read_only(scalar, dimensions):
     """The type of a C-contiguous array that is only read. Read-only arrays are accepted, too."""
     return numba.types.Array(scalar, dimensions, "C", readonly=True)
+
+
+def record(dtype):
+    """The type of one entry of a structured array."""
+    return numba.from_dtype(dtype)
 
 
 def compiled(*arguments):
@@ -33,11 +52,26 @@ def compiled(*arguments):
 
     def decorate(function):
         try:
-            return numba.njit(arguments, nogil=True, cache=True)(function)
+            return _njit(function, arguments, nogil=True, cache=True)
         except Exception:  # noqa: BLE001 - a broken cache fails in many ways; an error in the function is raised again
-            return numba.njit(arguments, nogil=True)(function)
+            return _njit(function, arguments, nogil=True)
 
     return decorate
+
+
+def inlined(function):
+    """A decorator for what compiled functions of the same file call: it becomes a part of each of them."""
+    return _njit(function, inline="always")
+
+
+def _njit(function, *arguments, **options):
+    """`numba.njit`, even where NUMBA_DISABLE_JIT is set: Python's integers do not wrap, and would draw other names."""
+    config: Any = numba.config
+    asked, config.DISABLE_JIT = config.DISABLE_JIT, 0
+    try:
+        return numba.njit(*arguments, **options)(function)
+    finally:
+        config.DISABLE_JIT = asked
 
 
 def _prefetch(context, array, index):  # noqa: ARG001 - numba's protocol
@@ -56,4 +90,4 @@ def _prefetch(context, array, index):  # noqa: ARG001 - numba's protocol
     return numba.void(array, u64), generate
 
 
-prefetch: Any = intrinsic(_prefetch)  # call it as prefetch(array, index): numba adds the context
+prefetch: Any = numba.extending.intrinsic(_prefetch)  # call it as prefetch(array, index): numba adds the context

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import click
 
 from namegen import __version__
 from namegen.errors import NamegenError, PassingError, printable, unreadable
+from namegen.process import end_at_once, open_streams, without_numba_s_colours
 
 NAMES = ("sample", "score", "explain", "inspect", "report", "verify", "prune")
 HELP = """Draws and scores names with the models that flows/generate.py has made, and looks after them.
@@ -57,10 +59,9 @@ def group() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; the exit code of the process."""
-    # numba would load a package that ends the process with an escape code on stdout
-    os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
-    if sys.stderr is None:  # it was closed; print would send its lines to stdout
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    without_numba_s_colours()
+    end_at_once(signal.SIGTERM)
+    open_streams()
     if sys.stdout is None:
         print("namegen: error: stdout is closed. Send it to a file, or to /dev/null.", file=sys.stderr)
         return 1

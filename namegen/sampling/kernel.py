@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
-from namegen.automaton.compiled import compiled, f64, i32, i64, prefetch, read_only, u8, u16, u32, u64
+from namegen.automaton.compiled import compiled, f64, i32, i64, inlined, prefetch, read_only, record, u8, u16, u32, u64
 
 # One entry per state and symbol. At 16 bytes, none straddles two cache lines.
 ENTRY = np.dtype([("log_prob", np.float64), ("successor", np.uint32), ("unused", np.uint32)])
@@ -25,7 +24,7 @@ _BLOCK = 4  # words per call of Philox
 _GROUP = 1024  # names that step together; their buffers fit the caches of one core
 _SHORT = 16  # bytes of a name that are copied in one move
 
-_entry = numba.from_dtype(ENTRY)
+_entry = record(ENTRY)
 _cells, _entries, _bytes, _codes = read_only(u32, 1), read_only(_entry, 1), read_only(u8, 1), read_only(u8, 2)
 
 
@@ -71,7 +70,7 @@ def _fill_row(weights, column_bits, order, row):
         left -= capacity - level
 
 
-@numba.njit(inline="always")
+@inlined
 def _ln(weight, constants):
     """ln(weight / 2^32), with the same bits as `logarithm.ln`; weight > 0."""
     mantissa, k = math.frexp(np.float64(weight))
@@ -120,7 +119,7 @@ def lay_out(weights, successor, constants, column_bits):
     return cells, entries
 
 
-@numba.njit(inline="always")
+@inlined
 def _philox(index, block, key):
     """Four words, the same as those of `philox.philox4x32`."""
     word = u64(0xFFFFFFFF)
