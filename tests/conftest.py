@@ -151,8 +151,8 @@ def server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """A real `prefect server start`, on a database that is already there."""
-    with start_server(environment, tmp_path_factory.mktemp("server")) as ready:
-        yield ready()
+    with start_server(environment, tmp_path_factory.mktemp("server")) as started:
+        yield started.url
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,6 @@ POSTGRESQL = next(
 )
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes in /proc")
-needs_postgresql = pytest.mark.skipif(POSTGRESQL is None, reason="needs PostgreSQL (apt-get install postgresql)")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
@@ -105,32 +104,64 @@ def kill_all(home: str) -> None:
         time.sleep(0.02)
 
 
-@contextmanager
-def prefect_server(environment: dict[str, str], folder: Path) -> Iterator[Callable[[], str]]:
-    """A `prefect server start` on a free port; gives a function that waits until it answers and returns its address."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+# An event that follows a lost one is kept back for a quarter of an hour. The scheduler's runs begin with such.
+IMPATIENT = """
+from datetime import timedelta
+from prefect.server.events import ordering
+ordering.PRECEDING_EVENT_LOOKBACK = timedelta(seconds=3)
+"""
 
-    def answers() -> bool:
-        try:
-            return bool(call(f"{url}/health"))
-        except OSError:
-            return False
 
-    def ready() -> str:
-        assert wait_until(lambda: answers() or process.poll() is not None, 120)
-        assert process.poll() is None, (folder / "server.log").read_text()
+class Server:
+    """A `prefect server start` on a port of its own, which can be killed and started again.
+
+    Args:
+        environment: of the process; PREFECT_HOME has its database, unless another is set.
+        folder: for its log.
+    """
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        (folder / "sitecustomize.py").write_text(IMPATIENT)
+        self._environment = {**environment, **SERVER, "PYTHONPATH": str(folder)}
+        self._log = folder / "server.log"
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Its address, once it answers."""
+        url = f"http://127.0.0.1:{self._port}/api"
+
+        def answers() -> bool:
+            try:
+                return bool(call(f"{url}/health"))
+            except OSError:
+                return False
+
+        assert wait_until(lambda: answers() or self._process.poll() is not None, 120)
+        assert self._process.poll() is None, self._log.read_text()
         return url
 
-    log = (folder / "server.log").open("w")
-    own = {**environment, **SERVER}
-    with log, subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True) as process:
-        try:
-            yield ready
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
+    def start(self) -> None:
+        command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        os.killpg(self._process.pid, how)
+        self._process.wait(60)
+
+
+@contextmanager
+def prefect_server(environment: dict[str, str], folder: Path) -> Iterator[Server]:
+    server = Server(environment, folder)
+    try:
+        yield server
+    finally:
+        server.end()
 
 
 @contextmanager

@@ -8,11 +8,15 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import shutil
+import signal
 import subprocess
 import urllib.error
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import connect
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,9 +35,9 @@ from servers import (
     FINAL,
     POSTGRESQL,
     PREFECT,
+    Server,
     call,
     kill_all,
-    needs_postgresql,
     needs_proc,
     postgresql,
     prefect_server,
@@ -43,7 +47,9 @@ from servers import (
 )
 
 DEPLOYMENTS = {each["name"]: each for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
-(AUTOMATION,) = yaml.safe_load((ROOT / "docs" / "automations.yaml").read_text())["automations"]
+AUTOMATIONS = {
+    each["name"]: each for each in yaml.safe_load((ROOT / "docs" / "automations.yaml").read_text())["automations"]
+}
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
@@ -56,9 +62,10 @@ def test_the_deployments_fit_the_flow(name: str) -> None:
 
 
 def test_the_nightly_deployment() -> None:
-    """One run at a time, the others wait; each night by the clock of its time zone, with the date as its seed."""
+    """In a queue of its own; each night by the clock of its time zone, with the date as its seed."""
     nightly = DEPLOYMENTS["generate-nightly"]
-    assert nightly["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    assert nightly["work_pool"]["work_queue_name"] == "nightly"
+    assert "concurrency_limit" not in nightly  # its slots are lost with the server, and then the runs are
     assert nightly["parameters"]["seed"] is None
     (schedule,) = nightly["schedules"]
     assert CronSchedule(**schedule).timezone
@@ -67,19 +74,21 @@ def test_the_nightly_deployment() -> None:
             CronSchedule(**{**schedule, **wrong})
 
 
-def test_the_automation_fits_the_deployments() -> None:
-    """Prefect accepts it, it knows the runs of the deployments, and it waits for some of their heartbeats."""
-    AutomationCore.model_validate(AUTOMATION)
+@pytest.mark.parametrize("name", AUTOMATIONS)
+def test_the_automations_fit_the_deployments(name: str) -> None:
+    """Prefect accepts them, they know the runs of the deployments, and wait for some of their heartbeats."""
+    automation = AUTOMATIONS[name]
+    AutomationCore.model_validate(automation)
     for deployment in DEPLOYMENTS.values():
         (tag,) = deployment["tags"]
-        assert AUTOMATION["trigger"]["match_related"]["prefect.resource.id"] == f"prefect.tag.{tag}"
+        assert automation["trigger"]["match_related"]["prefect.resource.id"] == f"prefect.tag.{tag}"
         frequency = int(deployment["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
-        assert AUTOMATION["trigger"]["within"] >= 3 * frequency
+        assert automation["trigger"]["within"] >= 10 * frequency
 
 
 def prefect(environment: dict[str, str], url: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command `prefect`, in the project's folder."""
-    own = {**environment, "PREFECT_API_URL": url, "DO_NOT_TRACK": "1", "PWD": str(ROOT), "COLUMNS": "500"}
+    """The command `prefect`, in the project's folder, from a script that was somewhere else."""
+    own = {**environment, "PREFECT_API_URL": url, "DO_NOT_TRACK": "1", "PWD": "/nowhere", "COLUMNS": "500"}
     command = [*PREFECT, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120, check=False)
 
@@ -134,26 +143,41 @@ def deploy(environment: dict[str, str]) -> Callable[[str], Deployed]:
 
 
 def make_pool(url: str) -> None:
-    """An empty work pool, which the first worker completes."""
+    """An empty work pool, which the first worker completes, with the queue of the nights."""
     call(f"{url}/work_pools/", {"name": "namegen", "type": "process"})
+    call(f"{url}/work_pools/namegen/queues", {"name": "nightly", "concurrency_limit": 1})
 
 
 @pytest.fixture(scope="module")
-def worker(environment: dict[str, str], server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def sqlite(
+    environment: dict[str, str],
+    first: subprocess.CompletedProcess[str],  # noqa: ARG001 - which has made a database
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    """A server on SQLite of this module's own, which it can kill."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    with (
+        closing(connect(Path(environment["PREFECT_HOME"]) / "prefect.db")) as made,
+        closing(connect(folder / "prefect.db")) as copied,
+    ):
+        made.backup(copied)
+    with prefect_server({**environment, "PREFECT_HOME": str(folder)}, folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def worker(environment: dict[str, str], sqlite: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A worker's PREFECT_HOME."""
-    make_pool(server)
-    with prefect_worker(environment, server, tmp_path_factory.mktemp("worker")) as home:
+    make_pool(sqlite.url)
+    with prefect_worker(environment, sqlite.url, tmp_path_factory.mktemp("worker")) as home:
         yield home
 
 
 @pytest.fixture(scope="module")
-def deployed(worker: str, deploy: Callable[[str], Deployed], server: str) -> Iterator[Deployed]:
-    """The deployments on a SQLite server that has a worker, of which no run of a later date is left in the end."""
+def deployed(worker: str, deploy: Callable[[str], Deployed], sqlite: Server) -> Deployed:
+    """The deployments on a server that has a worker."""
     assert worker
-    made = deploy(server)
-    yield made
-    for name in DEPLOYMENTS:
-        call(f"{server}/deployments/{made.deployment(name)['id']}", method="DELETE")
+    return deploy(sqlite.url)
 
 
 @pytest.fixture
@@ -216,16 +240,18 @@ def test_a_deployment_on_demand(deployed: Deployed, small: dict[str, Any], tmp_p
 
 
 @pytest.fixture(scope="module")
-def beside(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str] | None]:
-    """A server on PostgreSQL, which starts while another test waits; none where PostgreSQL is missing."""
+def postgres(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Path] | None]:
+    """A server on PostgreSQL, which starts while another test waits, and its folder; none where that is missing."""
     if not POSTGRESQL:
         yield None
         return
-    folder = tmp_path_factory.mktemp("beside")
+    folder = tmp_path_factory.mktemp("postgresql")
     with postgresql() as database:
         own = {"PREFECT_HOME": str(folder / "home"), "PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
-        with prefect_server({**environment, **own}, folder) as ready:
-            yield ready
+        with prefect_server({**environment, **own}, folder) as server:
+            yield server, folder
 
 
 def zone_of_another_date() -> str:
@@ -268,70 +294,97 @@ def test_a_date_without_a_schedule(small: dict[str, Any]) -> None:
     assert made.names.name in seeds
 
 
-@needs_proc
-@pytest.mark.usefixtures("beside")
-def test_a_night_in_which_a_machine_is_lost(
-    environment: dict[str, str], deployed: Deployed, worker: str, small: dict[str, Any], tmp_path: Path
+def automate(url: str) -> list[str]:
+    """Makes the automations, which do not wait longer than they must; their ids."""
+    made = []
+    for automation in copy.deepcopy([*AUTOMATIONS.values()]):
+        if automation["trigger"]["posture"] == "Proactive":
+            automation["trigger"]["within"] = 10  # the least that Prefect takes
+        made.append(call(f"{url}/automations/", automation)["id"])
+    return made
+
+
+def check_lost_nights(
+    environment: dict[str, str], deployed: Deployed, server: Server, small: dict[str, Any], home: str
 ) -> None:
-    """The run that its worker took along is found to be dead, and a second of that night completes its data set.
+    """No night is lost, whatever of worker and server dies.
 
-    The second waits until the first is known to have ended, as one run is allowed at a time. A retry of the first has
-    the seed of its night, too.
+    If both die, a run that was under way, and another that was about to begin, are found to be dead, leave their places
+    to the next, and run again. The first keeps the parts that it had. If the server alone dies, the run goes on.
     """
-    zone = zone_of_another_date()
-    parameters = {**small, "count": 12 * 2**20, "workers": 1}
-    lost = schedule_soon(deployed, zone, parameters)
-    seed = seed_in(zone, deployed.run(lost))
-    automation = copy.deepcopy(AUTOMATION)
-    automation["trigger"]["within"] = 10  # the least that Prefect takes; no other run is to be that quick
-    automation["trigger"]["match"]["prefect.resource.id"] = f"prefect.flow-run.{lost}"
-    call(f"{deployed.url}/automations/", automation)
 
-    assert wait_until(lambda: deployed.run(lost)["state"]["type"] == "RUNNING", 60, 0.2)
-    second = deployed.start("generate-nightly", **{**parameters, "workers": None})
-    assert wait_until(lambda: "AwaitingConcurrencySlot" in deployed.states(second), 60, 0.2)
-    assert wait_until(lambda: any(tmp_path.rglob("part-000001.parquet")), 60)
-    kill_all(worker)
-    names = dataset_folder(tmp_path, next(tmp_path.glob("models/*-*")).name, seed)
+    def has(run: str, state: str, seconds: float = 90) -> bool:
+        return wait_until(lambda: deployed.run(run)["state"]["type"] == state, seconds, 0.05)
+
+    url, zone, folder = deployed.url, zone_of_another_date(), Path(small["output"])
+    automations = automate(url)
+    large = {**small, "count": 12 * 2**20, "workers": 1}
+    lost = schedule_soon(deployed, zone, large)
+    seed = seed_in(zone, deployed.run(lost))
+    names = dataset_folder(folder, next(folder.glob("models/*-*")).name, seed)
+    assert has(lost, "RUNNING")
+    waiting = deployed.start("generate-nightly", **small, seed=1)
+    begins = deployed.start("generate", **small, seed=2)
+    assert wait_until((names / "part-000000.parquet").exists, 60)
+    assert has(begins, "PENDING")
+    assert deployed.run(waiting)["state"]["type"] == "SCHEDULED"
+    kill_all(home)
+    server.end(signal.SIGKILL)
     assert any("is unfinished" in problem for problem in namegen.verify(names))
     kept = {part: part.stat().st_mtime_ns for part in names.glob("part-*.parquet")}
     assert 0 < len(kept) < 12
 
-    folder = tmp_path / "worker"
-    folder.mkdir()
-    with prefect_worker(environment, deployed.url, folder):
-        ended = deployed.ended(lost)
-        assert (ended["state"]["type"], ended["state"]["message"]) == ("CRASHED", AUTOMATION["actions"][0]["message"])
-        check_whole_run(deployed, second, {**parameters, "workers": None}, seed)
+    server.start()
+    (folder / "worker").mkdir()
+    assert server.url == url
+    with prefect_worker(environment, url, folder / "worker"):
+        for run in (begins, lost):
+            assert wait_until(lambda: "AwaitingRetry" in deployed.states(run), 60), deployed.states(run)  # noqa: B023
+        for automation in automations:  # which are too impatient for a run that takes long to begin
+            call(f"{url}/automations/{automation}", method="DELETE")
+        for run in (waiting, begins):
+            assert has(run, "COMPLETED")
+        assert has(lost, "RUNNING")
+        server.end(signal.SIGKILL)
+        server.start()
+        assert server.url == url
+        assert has(lost, "COMPLETED")
+        for run in (begins, lost):
+            assert [name for name in deployed.states(run) if name in {"Crashed", "AwaitingRetry"}] == [
+                "Crashed",
+                "AwaitingRetry",
+            ]
+        assert deployed.run(lost)["run_count"] == 2
         assert {part: part.stat().st_mtime_ns for part in kept} == kept
         reason = f"the run is for {seed // 10000}-{seed // 100 % 100:02}-{seed % 100:02} in {zone}"
         assert wait_until(
-            lambda: f"Seed {seed}: {reason}, the time zone of its schedule" in deployed.log(second), 20, 0.2
+            lambda: f"Seed {seed}: {reason}, the time zone of its schedule" in deployed.log(lost), 20, 0.2
         )
-
-        retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-        call(f"{deployed.url}/flow_runs/{lost}/set_state", {"state": retry})
-        assert wait_until(lambda: deployed.run(lost)["state"]["type"] == "COMPLETED", 60, 0.2)
-        retried = deployed.run(lost)
-        assert (retried["run_count"], retried["expected_start_time"]) == (2, ended["expected_start_time"])
-    assert [folder.name for folder in names.parent.iterdir()] == [f"seed={seed}"]
+    assert {path.name for path in names.parent.iterdir()} == {f"seed={each}" for each in (seed, 1, 2)}
+    assert namegen.verify(folder) == []
 
 
 @needs_proc
-@needs_postgresql
-def test_on_postgresql(
+def test_lost_nights(
     environment: dict[str, str],
     deploy: Callable[[str], Deployed],
-    beside: Callable[[], str],
+    sqlite: Server,
+    postgres: tuple[Server, Path] | None,
+    worker: str,
     small: dict[str, Any],
-    tmp_path: Path,
 ) -> None:
-    """The same on a server whose database is PostgreSQL."""
-    url = beside()
-    make_pool(url)
-    folder = tmp_path / "worker"
-    folder.mkdir()
-    with prefect_worker(environment, url, folder):
-        deployed = deploy(url)
-        run = deployed.start("generate-nightly", **small)
-        check_whole_run(deployed, run, small, seed_in("Europe/Berlin", deployed.run(run)))
+    """On SQLite and, where it is installed, on PostgreSQL, side by side."""
+
+    def on_postgresql(server: Server, folder: Path) -> None:
+        output = folder / "output"
+        shutil.copytree(small["output"], output)
+        make_pool(server.url)
+        with prefect_worker(environment, server.url, folder) as home:
+            own = {**small, "output": str(output)}
+            check_lost_nights(environment, deploy(server.url), server, own, home)
+
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(on_postgresql, *postgres)] if postgres else []
+        both.append(pool.submit(check_lost_nights, environment, deploy(sqlite.url), sqlite, small, worker))
+    for each in both:
+        each.result()
