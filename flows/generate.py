@@ -29,7 +29,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
 from artifacts import progress, publish, write_pages
-from deployed import check_run, seed_of_date
+from deployed import begin_run, seed_of_date
 from engines import Engine, check_engine
 from namegen import pipeline
 from namegen.device import cores
@@ -104,4 +104,4 @@ def generate(**given: Any) -> Made:  # noqa: ANN401 - they have the types of `Pa
 if __name__ == "__main__":
     sys.exit(finish(beginning, generate))
 else:  # a worker may have started this process
-    check_run(generate)
+    begin_run(generate)

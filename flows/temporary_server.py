@@ -16,16 +16,19 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import NoReturn
 
 from namegen.errors import PassingError
 
 STARTUP_SECONDS = 120  # a fresh database takes 10 to 20 s on a slow machine
 TURN_SECONDS = 60  # for the other servers to make the database
+TRIES = 3  # of servers that start at once on one database, some can fail
 
 # What the server process itself runs with: no user interface, no telemetry, warnings only.
 ENVIRONMENT = {
@@ -54,7 +57,7 @@ class TemporaryServer:
         self, spare: Path | None, say: Callable[[str], object], lost: Callable[[PassingError], object]
     ) -> None:
         self.process = subprocess.Popen(  # noqa: S603 - it runs this file
-            [sys.executable, str(Path(__file__).resolve()), str(spare or "")],
+            [sys.executable, str(Path(__file__).resolve()), str(spare or ""), str(TRIES)],
             stdin=subprocess.PIPE,  # the pipe that ties its life to ours
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -129,11 +132,12 @@ class TemporaryServer:
         return PassingError(f"the temporary Prefect server {what}{words and f' ({words})'}", remedy=remedy)
 
 
-def serve(spare: Path | None) -> None:
+def serve(spare: Path | None, tries: int) -> None:
     """The server process: serves on a free port, prints the address, and ends when stdin is closed.
 
     Args:
         spare: the folder for a temporary database, if it is needed; None if there is no room for one.
+        tries: how often it may start, this time included.
     """
     import socket
 
@@ -150,7 +154,7 @@ def serve(spare: Path | None) -> None:
         print("remark", f"{what}; this run has a temporary one", flush=True)
         spare.mkdir(mode=0o700, exist_ok=True)
         os.environ[DATABASE] = url
-        os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - a process keeps the database it began with
+        begin_again(tries)  # a process keeps the database that it began with
 
     import uvicorn
     from prefect.server.api.server import create_app
@@ -162,7 +166,19 @@ def serve(spare: Path | None) -> None:
                 print(f"address http://127.0.0.1:{listener.getsockname()[1]}/api", flush=True)
 
     config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on")
-    Server(config).run(sockets=[listener])
+    server = Server(config)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if server.started or tries == 1:
+            raise
+        time.sleep(1)
+        begin_again(tries - 1)
+
+
+def begin_again(tries: int) -> NoReturn:
+    """Starts the server in this process anew."""
+    os.execv(sys.executable, [sys.executable, *sys.argv[:2], str(tries)])  # noqa: S606 - it runs this file
 
 
 def make_database() -> None:
@@ -203,4 +219,4 @@ def _end_with_parent(spare: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]) if sys.argv[1] else None)
+    serve(Path(sys.argv[1]) if sys.argv[1] else None, int(sys.argv[2]))

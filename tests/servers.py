@@ -123,6 +123,8 @@ class Server:
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = probe.getsockname()[1]
+        made = f"sqlite+aiosqlite:///{environment['PREFECT_HOME']}/prefect.db"
+        self.database = environment.get("PREFECT_SERVER_DATABASE_CONNECTION_URL", made)
         (folder / "sitecustomize.py").write_text(IMPATIENT)
         self._environment = {**environment, **SERVER, "PYTHONPATH": str(folder)}
         self._log = folder / "server.log"

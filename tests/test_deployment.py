@@ -5,6 +5,7 @@ One file, as its tests share a server, a worker and the deployments, which take 
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import datetime as dt
 import shutil
@@ -25,6 +26,8 @@ import yaml  # type: ignore[import-untyped]
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore
 from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import namegen
 from conftest import NAMES, ROOT
@@ -62,9 +65,8 @@ def test_the_deployments_fit_the_flow(name: str) -> None:
 
 
 def test_the_nightly_deployment() -> None:
-    """In a queue of its own; each night by the clock of its time zone, with the date as its seed."""
+    """Each night by the clock of its time zone, with the date as its seed."""
     nightly = DEPLOYMENTS["generate-nightly"]
-    assert nightly["work_pool"]["work_queue_name"] == "nightly"
     assert "concurrency_limit" not in nightly  # its slots are lost with the server, and then the runs are
     assert nightly["parameters"]["seed"] is None
     (schedule,) = nightly["schedules"]
@@ -143,9 +145,8 @@ def deploy(environment: dict[str, str]) -> Callable[[str], Deployed]:
 
 
 def make_pool(url: str) -> None:
-    """An empty work pool, which the first worker completes, with the queue of the nights."""
+    """An empty work pool, which the first worker completes."""
     call(f"{url}/work_pools/", {"name": "namegen", "type": "process"})
-    call(f"{url}/work_pools/namegen/queues", {"name": "nightly", "concurrency_limit": 1})
 
 
 @pytest.fixture(scope="module")
@@ -304,63 +305,75 @@ def automate(url: str) -> list[str]:
     return made
 
 
+async def make_older(database: str, run: str) -> None:
+    """Puts the last state of a run into the past, in the database of a server that is down."""
+    engine = create_async_engine(database)
+    async with engine.begin() as connection:
+        last = "timestamp = '2026-01-02 03:04:05.678901' WHERE flow_run_id = :run AND name = 'Pending'"
+        changed = await connection.execute(text(f"UPDATE flow_run_state SET {last}"), {"run": run})  # noqa: S608
+        assert changed.rowcount == 1
+    await engine.dispose()
+
+
 def check_lost_nights(
-    environment: dict[str, str], deployed: Deployed, server: Server, small: dict[str, Any], home: str
+    environment: dict[str, str], deployed: Deployed, server: Server, small: dict[str, Any], home: str, *, running: bool
 ) -> None:
     """No night is lost, whatever of worker and server dies.
 
-    If both die, a run that was under way, and another that was about to begin, are found to be dead, leave their places
-    to the next, and run again. The first keeps the parts that it had. If the server alone dies, the run goes on.
+    If both die, a night that was about to begin is found to be dead, leaves its place to the next, and runs again, with
+    its seed. So does a run that was under way (if `running`), which keeps the parts that it had. If the server alone
+    dies, a run goes on, and ends as if nothing had been.
     """
-
-    def has(run: str, state: str, seconds: float = 90) -> bool:
-        return wait_until(lambda: deployed.run(run)["state"]["type"] == state, seconds, 0.05)
-
-    url, zone, folder = deployed.url, zone_of_another_date(), Path(small["output"])
-    automations = automate(url)
+    url, folder = deployed.url, Path(small["output"])
     large = {**small, "count": 12 * 2**20, "workers": 1}
-    lost = schedule_soon(deployed, zone, large)
-    seed = seed_in(zone, deployed.run(lost))
-    names = dataset_folder(folder, next(folder.glob("models/*-*")).name, seed)
-    assert has(lost, "RUNNING")
-    waiting = deployed.start("generate-nightly", **small, seed=1)
-    begins = deployed.start("generate", **small, seed=2)
-    assert wait_until((names / "part-000000.parquet").exists, 60)
-    assert has(begins, "PENDING")
-    assert deployed.run(waiting)["state"]["type"] == "SCHEDULED"
+    model = next(folder.glob("models/*-*")).name
+
+    def has(run: str, state: str) -> bool:
+        return wait_until(lambda: deployed.run(run)["state"]["type"] == state, 90, 0.05)
+
+    names = dataset_folder(folder, model, 1)
+    automations, lost = [], []
+    if running:
+        automations = automate(url)
+        lost.append(deployed.start("generate", **large, seed=1))
+        assert wait_until((names / "part-000000.parquet").exists, 60)
+        zone = "Europe/Berlin"
+        night = deployed.start("generate-nightly", **small)
+    else:
+        zone = zone_of_another_date()
+        night = schedule_soon(deployed, zone, small)
+    seed = seed_in(zone, deployed.run(night))
+    assert has(night, "PENDING")
     kill_all(home)
     server.end(signal.SIGKILL)
-    assert any("is unfinished" in problem for problem in namegen.verify(names))
+    asyncio.run(make_older(server.database, night))
     kept = {part: part.stat().st_mtime_ns for part in names.glob("part-*.parquet")}
-    assert 0 < len(kept) < 12
+    assert len(kept) < 12
 
     server.start()
     (folder / "worker").mkdir()
     assert server.url == url
     with prefect_worker(environment, url, folder / "worker"):
-        for run in (begins, lost):
-            assert wait_until(lambda: "AwaitingRetry" in deployed.states(run), 60), deployed.states(run)  # noqa: B023
+        if running:
+            assert wait_until(lambda: "AwaitingRetry" in deployed.states(lost[0]), 60), deployed.states(lost[0])
         for automation in automations:  # which are too impatient for a run that takes long to begin
             call(f"{url}/automations/{automation}", method="DELETE")
-        for run in (waiting, begins):
-            assert has(run, "COMPLETED")
-        assert has(lost, "RUNNING")
+        after = deployed.start("generate-nightly", **large, seed=2)
+        for run in lost:
+            assert has(run, "COMPLETED"), deployed.states(run)
+        assert has(after, "RUNNING")
         server.end(signal.SIGKILL)
         server.start()
         assert server.url == url
-        assert has(lost, "COMPLETED")
-        for run in (begins, lost):
-            assert [name for name in deployed.states(run) if name in {"Crashed", "AwaitingRetry"}] == [
-                "Crashed",
-                "AwaitingRetry",
-            ]
-        assert deployed.run(lost)["run_count"] == 2
+        for run in (after, night, *lost):
+            assert has(run, "COMPLETED"), deployed.states(run)
+            assert ("Crashed" in deployed.states(run)) == (run != after)
         assert {part: part.stat().st_mtime_ns for part in kept} == kept
         reason = f"the run is for {seed // 10000}-{seed // 100 % 100:02}-{seed % 100:02} in {zone}"
-        assert wait_until(
-            lambda: f"Seed {seed}: {reason}, the time zone of its schedule" in deployed.log(lost), 20, 0.2
-        )
-    assert {path.name for path in names.parent.iterdir()} == {f"seed={each}" for each in (seed, 1, 2)}
+        wanted = f"Seed {seed}: {reason}, the time zone of its schedule"
+        assert wait_until(lambda: wanted in deployed.log(night), 20, 0.2)
+    seeds = {seed, 2, 1} if running else {seed, 2}
+    assert {path.name for path in names.parent.iterdir()} == {f"seed={each}" for each in seeds}
     assert namegen.verify(folder) == []
 
 
@@ -381,10 +394,11 @@ def test_lost_nights(
         make_pool(server.url)
         with prefect_worker(environment, server.url, folder) as home:
             own = {**small, "output": str(output)}
-            check_lost_nights(environment, deploy(server.url), server, own, home)
+            check_lost_nights(environment, deploy(server.url), server, own, home, running=False)
 
     with ThreadPoolExecutor() as pool:
         both = [pool.submit(on_postgresql, *postgres)] if postgres else []
-        both.append(pool.submit(check_lost_nights, environment, deploy(sqlite.url), sqlite, small, worker))
+        here = deploy(sqlite.url), sqlite, small, worker
+        both.append(pool.submit(check_lost_nights, environment, *here, running=True))
     for each in both:
         each.result()
