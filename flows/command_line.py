@@ -97,8 +97,9 @@ def _options() -> Iterator[click.Option]:
         default, choices = getattr(DEFAULT, name), getattr(kind.__origin__, "__args__", ())
         text = description(name) + ("" if default is None else f" (default: {default})")
         if kind.__origin__ is bool:
-            text = f"{description(name)} (default: --{'' if default else 'no-'}{name})"
-            yield click.Option([f"--{name}/--no-{name}"], default=default, help=text)
+            option = name.replace("_", "-")
+            text = f"{description(name)} (default: {'on' if default else 'off'})"
+            yield click.Option([f"--{option}/--no-{option}"], default=default, help=text)
         else:
             is_choice = choices and all(isinstance(choice, str) for choice in choices)
             metavar = "{" + ",".join(choices) + "}" if is_choice else name.upper()

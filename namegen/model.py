@@ -20,6 +20,7 @@ from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import Contents, ModelFolder, ModelManifest
 from namegen.storage.files import Anywhere, Location, absolute, entries, location, make_folder
+from namegen.vocabulary import as_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,8 +125,8 @@ class Model:
     def score(self, names: Any) -> Any:
         """The log-probability of each name in nats; for a sampled name, exactly its log_prob.
 
-        Names are taken as they are (a corpus is NFC-normalised). A name with a character outside the vocabulary, or
-        with more than 64 characters, gets -inf.
+        Names are read as those of a list are: NFC-normalised, without the white space around them. A name with a
+        character outside the vocabulary, or with more than 64 characters, gets -inf.
 
         Args:
             names: one name, or a list, a polars Series, or an Arrow Array or ChunkedArray of names.
@@ -144,11 +145,11 @@ class Model:
         [False, True]
         """
         if isinstance(names, str):
-            return float(self.automaton.log_prob([names])[0])
+            return float(self.automaton.log_prob([as_read(names)])[0])
         if isinstance(names, Sequence):
             if not all(isinstance(name, str) for name in names):
                 raise TypeError("a list of names holds only text; for nulls use polars or Arrow")
-            return self.automaton.log_prob(names).tolist()
+            return self.automaton.log_prob([as_read(name) for name in names]).tolist()
         return self._score_column(names)
 
     def _score_column(self, names: Any) -> Any:  # noqa: ANN401 - as `score`
@@ -166,7 +167,7 @@ class Model:
         if not is_text(names.type):
             raise TypeError(f"names must be text, not {names.type}")
         texts = names.cast(pa.string()).to_pylist()
-        scores = self.automaton.log_prob([text or "" for text in texts])
+        scores = self.automaton.log_prob([as_read(text or "") for text in texts])
         import numpy as np
 
         return pa.array(scores, pa.float64(), mask=np.fromiter((text is None for text in texts), bool, len(texts)))
@@ -197,7 +198,7 @@ class Model:
 
         if not isinstance(name, str):
             raise TypeError(f"a name must be text, not {type(name).__name__}")
-        return explain(self.automaton, self._context_lengths, name, alternatives)
+        return explain(self.automaton, self._context_lengths, as_read(name), alternatives)
 
     def save(self, folder: Anywhere) -> None:
         """Writes the model to a folder, from which `load` reads it; the folder is made if it is missing.

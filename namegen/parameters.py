@@ -16,6 +16,7 @@ Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
 Order = Annotated[int, Field(ge=2, le=66)]
 States = Annotated[int, Field(ge=0, le=10**7)]
 Workers = Annotated[int, Field(ge=1, le=256)]
+Column = Annotated[str, Field(min_length=1, max_length=300)]
 Address = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -33,8 +34,24 @@ class Parameters(BaseModel):
         ),
     ] = 42
     names: Annotated[
-        str, Field(min_length=1, description="the names to learn from: a UTF-8 text file with one name per line")
+        str,
+        Field(
+            min_length=1,
+            description="the names to learn from: text with one name per line, CSV, TSV, JSON Lines, Parquet or Arrow;"
+            " the path of a file, the URL of a store, or - for standard input",
+        ),
     ] = "data/names.txt"
+    column: Annotated[
+        Column | None,
+        Field(
+            description="the column with the names in a table, or its number if there is no header"
+            " (default: name, or the only column of text)"
+        ),
+    ] = None
+    skip_bad: Annotated[bool, Field(description="leave out the lines that are refused, and say how many")] = False
+    drop_invisible: Annotated[
+        bool, Field(description="leave out the characters that nobody sees, such as zero-width spaces")
+    ] = False
     model: Annotated[
         Literal["bigram", "neural-bigram", "kneser-ney", "mlp", "blend"],
         Field(description="the model to sample; mlp and blend are fitted only if asked for, the others always"),

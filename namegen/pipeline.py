@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
 from namegen.corpus.corpus import Corpus, Split, corpus_of, names_frame, read_corpus, split
+from namegen.corpus.reading import READING, STDIN
 from namegen.device import cores, memory_of, resolve_device, sampling_device
 from namegen.errors import ArtifactError, NamegenError, SettingError, printable
 from namegen.outputs import layout
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from namegen.outputs.writer import Elsewhere, Written
     from namegen.training.checkpoint import Checkpoint
     from namegen.training.fit import Fitted
+
+FEW = 100  # dev names
+MOST = 0.9  # of the dev names
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -129,14 +133,13 @@ def plan(parameters: Parameters) -> Plan:
     p = parameters
     if p.seed is None:
         raise SettingError("seed null needs a run of a Prefect deployment", remedy="Choose a seed")
-    corpus = read_corpus(p.names)
-    fit = plan_fit(corpus, p, {"names": str(Path(p.names).absolute()), "preset": p.preset})
+    fit = plan_fit(_corpus_at(p.names, p), p, {**origin_of(p.names, p), "preset": p.preset})
     output = location(p.output)
     check_writable(output)
     name = model_name(fit.configuration)
     model, names = ModelFolder(layout.model_folder(output, name)), layout.dataset_folder(output, name, p.seed)
     manifest = open_manifest(names, DatasetManifest).sound()
-    check_room(names, p.count, corpus.names)
+    check_room(names, p.count, fit.corpus.names)
     automaton = model.load()
     if manifest and automaton:
         manifest.check_stream(names, automaton.stream(p.seed))
@@ -160,7 +163,39 @@ def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) 
     characters, blank = len(corpus.vocabulary) - 1, corpus.blank_lines
     counted = f"{len(corpus.names):,} names ({sizes}), {characters} characters, {blank} blank lines skipped"
     log.info("%s: %s", printable(str(origin.get("names", "names"))), counted)
+    for warning in warnings_of(corpus, splits):
+        log.warning("%s", warning)
     return FitPlan(corpus, splits, recipe, p.device, origin)
+
+
+def warnings_of(corpus: Corpus, splits: Split) -> list[str]:
+    """What a user should know of a list before a model is fitted to it."""
+    found = []
+    if corpus.left_out:
+        found.append(f"{corpus.left_out:,} lines were refused, and left out")
+    if corpus.invisible:
+        what = f"{corpus.invisible:,} names have characters that nobody sees, and so will drawn names"
+        found.append(f"{what}: --drop-invisible leaves them out")
+    if splits.dev and len(splits.dev) < FEW:
+        found.append(f"dev has only {len(splits.dev)} names: NLL, and what is chosen by it, is rough")
+    known = set(splits.train)
+    repeated = sum(name in known for name in splits.dev)
+    if splits.dev and repeated > MOST * len(splits.dev):
+        share = f"{100 * repeated / len(splits.dev):.0f} % of the dev names are among the training names"
+        found.append(f"{share}: NLL says little of new names, and few or none are left for the figures of unseen names")
+    return found
+
+
+def origin_of(names: str | Path, parameters: Parameters) -> dict[str, Any]:
+    """What a model's manifest says of where its list is, and how it is read where that is not plain."""
+    where = str(names) if "://" in str(names) or str(names) == STDIN else str(Path(names).absolute())
+    plain = Parameters()
+    asked = {name: getattr(parameters, name) for name in READING if getattr(parameters, name) != getattr(plain, name)}
+    return {"names": where, **asked}
+
+
+def _corpus_at(names: str | Path, parameters: Parameters) -> Corpus:
+    return read_corpus(names, **{name: getattr(parameters, name) for name in READING})
 
 
 def make(plan: Plan, *, run: Run = directly, progress: Progress = progress, elsewhere: Elsewhere | None = None) -> Made:
@@ -320,8 +355,11 @@ def _log_written(plan: Plan, written: Written) -> None:
 
 
 def fit(
-    names: str | Path | Iterable[str],
+    names: str | Path | object,
     *,
+    column: str | None = DEFAULT.column,
+    skip_bad: bool = DEFAULT.skip_bad,
+    drop_invisible: bool = DEFAULT.drop_invisible,
     model: str = DEFAULT.model,
     preset: str = DEFAULT.preset,
     holdout: float = DEFAULT.holdout,
@@ -334,8 +372,9 @@ def fit(
     It shows its progress as a job does, on a terminal and in a notebook. Nothing is written; see `Model.save`.
 
     Args:
-        names: a list or a polars Series of names, or the path of a file with one name per line.
-        model, preset, holdout, order, states, device: as for the job; see `parameters`.
+        names: a list, a Series or a frame; or a path, as for the job.
+        column, skip_bad, drop_invisible, model, preset, holdout, order, states, device: as for the job; see
+            `parameters`.
 
     Raises:
         SettingError: for a setting that is out of bounds or does not suit the names.
@@ -347,13 +386,15 @@ def fit(
     """
     from namegen.model import Model
 
+    reading = {"column": column, "skip_bad": skip_bad, "drop_invisible": drop_invisible}
     asked = {"model": model, "preset": preset, "holdout": holdout, "order": order, "states": states, "device": device}
-    parameters = Parameters(**{name: checked(name, value) for name, value in asked.items()})
-    origin: dict[str, str] = {"preset": parameters.preset}
+    parameters = Parameters(**{name: checked(name, value) for name, value in {**reading, **asked}.items()})
+    origin: dict[str, Any] = {"preset": parameters.preset}
     if isinstance(names, str | Path):
-        corpus, origin["names"] = read_corpus(names), str(Path(names).absolute())
+        corpus = _corpus_at(names, parameters)
+        origin |= origin_of(names, parameters)
     else:
-        corpus = corpus_of(names)
+        corpus = corpus_of(names, column=column, skip_bad=skip_bad, drop_invisible=drop_invisible)
     contents = learn(plan_fit(corpus, parameters, origin))
     return Model(contents.automaton, contents)
 

@@ -15,6 +15,11 @@ MAX_SYMBOLS = 256  # the boundary and 255 characters: an id fits in a byte
 MAX_LENGTH = 64  # characters in the longest name; after the 64th every name ends
 
 
+def as_read(text: str) -> str:
+    """A name as every part reads it: NFC, and without the white space around it."""
+    return normalize("NFC", text.strip())
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The V symbols of a model.

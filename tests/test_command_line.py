@@ -208,8 +208,9 @@ def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for name in types():
         default = getattr(DEFAULT, name)
-        assert f"--{name} " in text
-        shown = f"--{name}" if default is True else default
+        option = name.replace("_", "-")
+        assert re.search(f"--{option}[ /]", text)
+        shown = {True: "on", False: "off"}[default] if isinstance(default, bool) else default
         assert default is None or f"(default: {shown})" in " ".join(text.split())
     for word in (
         "examples:",

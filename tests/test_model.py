@@ -68,8 +68,8 @@ def test_the_job_makes_the_same_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (pd.DataFrame({"first_name": LIST}), "DataFrame is not a list of names. Pass one column"),
-        (pl.DataFrame({"first_name": LIST}), "Pass one column"),
+        (pd.DataFrame({"first": LIST, "last": LIST}), "has 2 columns of text .first, last.. Read one column with"),
+        (pl.DataFrame({"births": [1, 2]}), "has no column of text .births."),
         ({"emma": 1}, "dict is not a list of names"),
         (set(LIST), "a set has no order"),
         (None, "NoneType is not a list of names"),

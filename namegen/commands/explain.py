@@ -9,7 +9,7 @@ import click
 from namegen.commands.options import MODEL, MODEL_TEXT, QUIET
 from namegen.commands.output import show_table
 from namegen.errors import printable
-from namegen.vocabulary import MAX_LENGTH
+from namegen.vocabulary import MAX_LENGTH, as_read
 
 
 @click.command(
@@ -22,7 +22,8 @@ Each row shows what came before (context), how much of it the model knows (known
 that followed (next) with its probability (p), and what else could have followed. "." is the start and end of a name.
 
 \b
-  namegen explain outputs emma""",
+  namegen explain outputs emma
+  namegen explain outputs -- -name-that-begins-with-a-hyphen""",
 )
 @MODEL
 @click.argument("name")
@@ -34,7 +35,7 @@ def command(model: str, name: str, alternatives: int) -> None:
     """Loads the model, and prints a table and the sum."""
     from namegen.model import load
 
-    loaded = load(model)
+    loaded, name = load(model), as_read(name)
     steps = loaded.explain(name, alternatives)
     rows = [
         [

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
-from io import BytesIO
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
 from namegen.commands.options import MODEL, MODEL_TEXT, PLACE, QUIET
 from namegen.commands.output import format_of
 from namegen.commands.sample import FORMATS, write
-from namegen.errors import CorpusError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,9 +25,9 @@ log = logging.getLogger(__name__)
 
 {MODEL_TEXT}
 
-FILE is UTF-8 text with one name per line, or Parquet with the names in a column. Without FILE, or if it is -, stdin is
-read. Names are taken as they are: case and white space count. There is a row for each line, in order, even an empty
-one.
+FILE is a list in any form that a job reads: text with one name per line, CSV, TSV, JSON Lines, Parquet or Arrow.
+Without FILE, or if it is -, stdin is read. Names are read as a job reads them: case counts, and white space around them
+does not. There is a row for each line, in order, even an empty one.
 
 \b
   echo emma | namegen score outputs
@@ -42,7 +37,7 @@ The columns are name and log_prob. In JSON lines, which have no infinity, -inf i
 )
 @MODEL
 @click.argument("file", required=False, type=PLACE)
-@click.option("--column", help="The column with the names in a Parquet file.  [default: name]")
+@click.option("--column", help="The column with the names in a table.  [default: name, or the only one with text]")
 @click.option(
     "--format",
     "form",
@@ -79,57 +74,9 @@ def command(model: str, file: str | None, column: str | None, form: str | None) 
 
 
 def _names_in(file: str | None, column: str | None) -> pa.Array:
-    """The names in a file or in stdin. Parquet is recognised by its first bytes."""
-    where = "stdin" if file in {None, "-"} else str(file)
-    if sys.stdin is None and where == "stdin":
-        raise CorpusError("is closed", where, "Name a file")
-    with ExitStack() as stack:
-        try:
-            opened: IO[bytes] = sys.stdin.buffer if where == "stdin" else stack.enter_context(Path(where).open("rb"))
-            source = opened if opened.seekable() else BytesIO(opened.read())
-            start = source.tell()
-            magic = source.read(4)
-            source.seek(start)
-            if magic != b"PAR1" and column is None:
-                return _of_text(source.read(), where)
-        except (OSError, ValueError) as error:  # ValueError: a null character in the path
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise CorpusError(f"cannot be read ({reason})", where, "Name a text file with one name per line") from None
-        if magic != b"PAR1":
-            raise CorpusError("has no columns", where, "Name a Parquet file, or leave out --column")
-        return _of_parquet(source, where, column or "name")
-
-
-def _of_text(data: bytes, where: str) -> pa.Array:
-    from namegen.sampling.stream import arrow_strings
-
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CorpusError("is not UTF-8", f"{where}, line {line}", "Save it as UTF-8, or as Parquet") from None
-    lines = text.removesuffix("\n").split("\n") if text else []
-    return arrow_strings([line.removesuffix("\r") for line in lines])
-
-
-def _of_parquet(source: IO[bytes], where: str, column: str) -> pa.Array:
+    """The names in a file or in stdin."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    from namegen.model import is_text
+    from namegen.corpus.reading import STDIN, read_listing
 
-    try:
-        parquet = pq.ParquetFile(source)
-        there = parquet.schema_arrow.names
-        if there.count(column) != 1:
-            what = f"has {there.count(column) or 'no'} columns {column!r}"
-            raise CorpusError(what, where, f"Name one with --column: it has {', '.join(there)}")
-        values = parquet.read(columns=[column])[column]
-        if not is_text(values.type):
-            raise CorpusError(f"has {values.type} in the column {column!r}", where, "Name a column of text")
-        names = pa.chunked_array(values.cast(pa.string())).combine_chunks()
-        names.validate(full=True)  # checks that it is UTF-8
-    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CorpusError(f"cannot be read ({reason})", where, "Name a complete Parquet file") from None
-    return names
+    return pa.array(read_listing(file or STDIN, column).texts, pa.string())

@@ -1,6 +1,6 @@
 """A list of names becomes a Corpus, and a Corpus its train, dev and test split.
 
-Text in, text out: symbol ids begin in `vocabulary`, and counts in `ngrams`.
+Text in, text out: the forms of lists are in `reading`, symbol ids begin in `vocabulary`, and counts in `ngrams`.
 """
 
 from __future__ import annotations
@@ -8,16 +8,14 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from namegen.corpus.reading import Listing, listing_of, read_listing
 from namegen.errors import CorpusError, SettingError
-from namegen.vocabulary import BOUNDARY, MAX_LENGTH, MAX_SYMBOLS, Vocabulary
+from namegen.vocabulary import BOUNDARY, MAX_LENGTH, MAX_SYMBOLS, Vocabulary, as_read
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,11 +23,13 @@ if TYPE_CHECKING:
 SPLITS = ("train", "dev", "test")
 SPLIT_SEED = 42  # the lecture series' own, so that its published figures can be compared
 
-# Control characters, line and paragraph separators, and a byte order mark that is not at the start of the file. Tabs
-# and line breaks are white space around a name, and control characters inside it.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+# Control characters, line and paragraph separators. Tabs and line breaks are white space around a name, and control
+# characters inside it.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _INNER_CONTROLS = re.compile("[\t\r\n]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# Soft hyphens, zero-width characters, marks of direction, and a byte order mark that is not at the start of a file.
+_INVISIBLE = re.compile("[\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,15 @@ class Corpus:
         names: NFC-normalised; none is empty or longer than 64 characters.
         vocabulary: the boundary and every character of the names.
         blank_lines: how many lines held nothing but white space.
+        left_out: how many lines were bad, and left out.
+        invisible: how many names have a character that nobody sees.
     """
 
     names: tuple[str, ...]
     vocabulary: Vocabulary
     blank_lines: int = 0
+    left_out: int = 0
+    invisible: int = 0
 
     @cached_property
     def sha256(self) -> str:
@@ -61,50 +65,41 @@ class Split:
     test: tuple[str, ...]
 
 
-def read_corpus(path: Path | str) -> Corpus:
-    """Reads a names file: UTF-8, one name per line.
+def read_corpus(
+    source: Path | str, *, column: str | None = None, skip_bad: bool = False, drop_invisible: bool = False
+) -> Corpus:
+    """Reads a list of names: a text, a table or JSON Lines, from a file, a store or standard input; see `reading`.
 
-    A byte order mark, CRLF, and white space around a name are accepted. Blank lines are skipped and counted. Text is
-    NFC-normalised, and its case is kept.
+    A byte order mark, any line ends, and white space around a name are accepted. Blank lines are skipped and counted.
+    Text is NFC-normalised, and its case is kept.
+
+    Args:
+        column: of a table.
+        skip_bad: leave out the names that break a rule, and count them.
+        drop_invisible: leave out the characters that nobody sees, such as zero-width spaces.
 
     Raises:
-        CorpusError: with file, line and remedy, if the file or a name in it breaks a rule.
+        CorpusError: with file, line and remedy, if the list cannot be read or a name in it breaks a rule.
     """
-    path = Path(path)
-    data = _read_bytes(path)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # utf-8-sig counts from after the byte order mark
-        start = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
-        line = data.count(b"\n", 0, start) + 1
-        column = start - data.rfind(b"\n", 0, start)
-        what = f"byte {column} of the line (0x{data[start]:02x}) is not UTF-8"
-        raise CorpusError(what, f"{path}, line {line}", "Save the file as UTF-8") from None
-    return _parse(text.removesuffix("\n").split("\n"), str(path), "line")
+    return _parse(read_listing(source, column), skip_bad=skip_bad, drop_invisible=drop_invisible)
 
 
-def corpus_of(names: Iterable[str]) -> Corpus:
+def corpus_of(
+    names: object, *, column: str | None = None, skip_bad: bool = False, drop_invisible: bool = False
+) -> Corpus:
     """A corpus of names in memory, by the rules of a file with one name per line.
 
     >>> corpus_of(["Zoë", " emma ", ""]).names
     ('Zoë', 'emma')
 
     Args:
-        names: a list, or anything else with an order: a polars or pandas Series, an Arrow array.
+        names: a list, or anything else with an order: a polars or pandas Series or frame, an Arrow array or table.
+        column, skip_bad, drop_invisible: as for `read_corpus`.
 
     Raises:
         CorpusError: with the number of the name, if it breaks a rule; or if there is no list of names.
     """
-    kind = type(names).__name__
-    if isinstance(names, Mapping) or hasattr(names, "columns"):
-        raise CorpusError(f"{kind} is not a list of names", "names", "Pass one column, such as frame['name']")
-    if isinstance(names, AbstractSet):
-        raise CorpusError("a set has no order, so the model would change from run to run", "names", "Pass a list")
-    if isinstance(names, bytes) or not isinstance(names, Iterable):
-        raise CorpusError(f"{kind} is not a list of names", "names", "Pass a list, a Series, or the path of a file")
-    to_list = getattr(names, "to_pylist", None)  # of Arrow, whose items are not text
-    return _parse(to_list() if to_list else names, "names", "item")
+    return _parse(listing_of(names, column), skip_bad=skip_bad, drop_invisible=drop_invisible)
 
 
 def split(corpus: Corpus, holdout: float = 0.2) -> Split:
@@ -152,43 +147,54 @@ def names_frame(corpus: Corpus, holdout: float) -> pl.DataFrame:
     return pl.DataFrame({"name": corpus.names, "split": labels})
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise CorpusError("is a folder", str(path), "Name a text file with one name per line")
-        if path.exists() and not path.is_file():
-            # a pipe can be read only once, but the job reads its names when it is planned and when it runs
-            raise CorpusError("is not a regular file", str(path), "Save the names in a file first")
-        return path.read_bytes()
-    except FileNotFoundError:
-        remedy = "Name a text file with one name per line; relative paths start in the working directory"
-        raise CorpusError("there is no such file", str(path), remedy) from None
-    except (OSError, ValueError) as error:  # ValueError: the path has a null character
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CorpusError(f"cannot be read ({reason})", str(path), "Check the path and its permissions") from error
-
-
-def _parse(lines: Iterable[str], where: str, unit: str) -> Corpus:
+def _parse(listing: Listing, *, skip_bad: bool, drop_invisible: bool) -> Corpus:
     names: list[str] = []
     characters: set[str] = set()
-    count = 0
-    for count, line in enumerate(lines, 1):
-        if not isinstance(line, str):
-            raise CorpusError(f"{str(line)[:50]!r} is not text", f"{where}, {unit} {count}", "Leave it out")
-        name = unicodedata.normalize("NFC", line.strip())
-        problem = _problem(line, name, characters)
-        if problem:
-            raise CorpusError(problem[0], f"{where}, {unit} {count}", problem[1])
-        if name:
-            names.append(name)
+    problems: list[tuple[int, str, str]] = []
+    blank = invisible = 0
+    for number, text in enumerate(listing.texts, 1):
+        if text is None and listing.unit == "row":  # an empty field of a table
+            blank += 1
+            continue
+        if not isinstance(text, str):
+            problems.append((number, f"{str(text)[:50]!r} is not text", "Leave it out"))
+            continue
+        line = _INVISIBLE.sub("", text) if drop_invisible else text
+        name = as_read(line)
+        if problem := _problem(line, name):
+            problems.append((number, *problem))
+            continue
+        if not name:
+            blank += 1
+            continue
+        if not characters.issuperset(name):
+            characters.update(name)
+            if len(characters) >= MAX_SYMBOLS:
+                different = f"{len(characters)} different characters, but {MAX_SYMBOLS - 1} is the limit"
+                what = f"with the name {name!r} the list has {different}"
+                where = f"{listing.where}, {listing.unit} {number}"
+                raise CorpusError(what, where, "Split the list by script, or transliterate it")
+        invisible += bool(_INVISIBLE.search(name))
+        names.append(name)
+    if problems and not skip_bad:
+        raise _refusal(listing, problems)
     if not names:
-        remedy = "Write one name per line" if unit == "line" else "Pass at least one name"
-        raise CorpusError("has no names in it", where, remedy)
-    return Corpus(tuple(names), Vocabulary.of(characters), count - len(names))
+        remedy = "Write one name per line" if listing.unit == "line" else "Pass at least one name"
+        raise CorpusError("has no names in it", listing.where, remedy)
+    return Corpus(tuple(names), Vocabulary.of(characters), blank, len(problems), invisible)
 
 
-def _problem(line: str, name: str, characters: set[str]) -> tuple[str, str] | None:
-    """What is wrong with a line, and what to do. Its characters are added to `characters`, those of the lines above."""
+def _refusal(listing: Listing, problems: list[tuple[int, str, str]]) -> CorpusError:
+    """The error for all that is wrong: the first in full, and how many there are."""
+    number, what, remedy = problems[0]
+    if len(problems) > 1:
+        what = f"{what} (the first of {len(problems):,} {listing.unit}s that are refused)"
+        remedy = f"{remedy}, or leave such {listing.unit}s out with --skip-bad (skip_bad=True in Python)"
+    return CorpusError(what, f"{listing.where}, {listing.unit} {number}", remedy)
+
+
+def _problem(line: str, name: str) -> tuple[str, str] | None:
+    """What is wrong with a line or the name in it, and what to do."""
     if control := _CONTROLS.search(line) or _INNER_CONTROLS.search(name):
         return f"it contains the control character U+{ord(control[0]):04X}", "Remove the character"
     if half := _SURROGATES.search(name):
@@ -198,9 +204,6 @@ def _problem(line: str, name: str, characters: set[str]) -> tuple[str, str] | No
     if BOUNDARY in name:
         marks = "which marks the start and the end of a name"
         return f"the name {name!r} contains {BOUNDARY!r}, {marks}", "Remove the character or the name"
-    if not characters.issuperset(name):
-        characters.update(name)
-        if len(characters) >= MAX_SYMBOLS:
-            different = f"{len(characters)} different characters, but {MAX_SYMBOLS - 1} is the limit"
-            return f"with the name {name!r} the list has {different}", "Split the list by script, or transliterate it"
+    if name.startswith(("# ", "//")):
+        return f"{name[:20]!r} looks like a comment", "Remove the line"
     return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from namegen.automaton import artifact
 from namegen.corpus.corpus import Corpus, corpus_of, read_corpus
+from namegen.corpus.reading import READING, STDIN
 from namegen.errors import ArtifactError, NamegenError
 from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
@@ -78,7 +79,7 @@ class ModelCheck:
                 what = "has lost its settings with its manifest"
                 raise ArtifactError(what, str(self.path), "Remove the folder and run its job again")
             origin = opened.manifest.written.origin if opened.manifest else {}
-            corpus = self._listed_names(configuration, MOST_UNCHECKED) or _corpus_at(origin.get("names"), configuration)
+            corpus = self._listed_names(configuration, MOST_UNCHECKED) or _corpus_at(origin, configuration)
             if corpus is None:
                 what, remedy = "does not hold the model's names", f"Remove {self.path} and run its job again"
                 raise ArtifactError(what, str(self.path / "names.parquet"), remedy)
@@ -121,10 +122,13 @@ class ModelCheck:
             return None
 
 
-def _corpus_at(path: object, configuration: dict[str, Any]) -> Corpus | None:
+def _corpus_at(origin: dict[str, Any], configuration: dict[str, Any]) -> Corpus | None:
     """The names in the file that the manifest mentions, if they are still those of the configuration."""
+    path = str(origin.get("names"))
+    if path == STDIN:
+        return None
     try:
-        corpus = read_corpus(str(path))
+        corpus = read_corpus(path, **{name: origin[name] for name in READING if name in origin})
     except NamegenError:
         return None
     return corpus if corpus.sha256 == configuration.get("names_sha256") else None
