@@ -300,7 +300,7 @@ def automate(url: str) -> list[str]:
     made = []
     for automation in copy.deepcopy([*AUTOMATIONS.values()]):
         if automation["trigger"]["posture"] == "Proactive":
-            automation["trigger"]["within"] = 10  # the least that Prefect takes
+            automation["trigger"]["within"] = 20  # Prefect takes 10, in which a busy machine does too little
         made.append(call(f"{url}/automations/", automation)["id"])
     return made
 
