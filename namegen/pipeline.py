@@ -259,11 +259,13 @@ def train(
     plan: FitPlan, counts: NgramCounts, progress: Progress, checkpoint: Checkpoint | None
 ) -> tuple[Fitted, dict[str, Any]]:
     """Fits the models; returns with them what the manifest says of the training."""
+    from namegen.corpus.pairs import allowed_pairs
     from namegen.training.fit import fit_models
 
     device, started, passes = resolve_device(plan.device), time.perf_counter(), plan.recipe.network.all_passes
     with progress(passes, "Training mlp, passes") as advance, memory_of(device):
-        fitted = fit_models(counts, plan.split.dev, plan.recipe, device, checkpoint=checkpoint, on_pass=advance)
+        options: dict[str, Any] = {"checkpoint": checkpoint, "on_pass": advance, "allowed": allowed_pairs(plan.corpus)}
+        fitted = fit_models(counts, plan.split.dev, plan.recipe, device, **options)
     seconds = round(time.perf_counter() - started, 3)
     log.info("Trained on %s in %.2f s", device, seconds)
     return fitted, {"trained_on": device, "training_seconds": seconds}

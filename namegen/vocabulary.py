@@ -1,8 +1,12 @@
-"""Symbols and their ids. Id 0 is the boundary "."; the characters of the corpus follow in code point order."""
+"""Symbols and their ids. Id 0 is the boundary; the characters of the corpus follow in code point order.
+
+The boundary is a symbol of its own, and no character. It is shown as "." where the names have none, as in the notebook,
+and otherwise as the first of "|", "␃" and the private characters from U+E000 on that they do not have.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from unicodedata import normalize
@@ -10,7 +14,8 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-BOUNDARY = "."
+# How the boundary is shown: as the first of these that is no character of the names. There are more than symbols.
+BOUNDARIES: tuple[str, ...] = (*".|␃", *map(chr, range(0xE000, 0xE000 + 256)))
 MAX_SYMBOLS = 256  # the boundary and 255 characters: an id fits in a byte
 MAX_LENGTH = 64  # characters in the longest name; after the 64th every name ends
 
@@ -33,9 +38,10 @@ class Vocabulary:
     def __post_init__(self) -> None:
         characters = self.symbols[1:]
         self.symbols.encode()  # half of a surrogate pair is no character: a ValueError, too
-        if self.symbols[:1] != BOUNDARY or not 2 <= len(self.symbols) <= MAX_SYMBOLS:
-            raise ValueError(f"a vocabulary is {BOUNDARY!r} and 1 to {MAX_SYMBOLS - 1} characters: {self.symbols!r}")
-        if list(characters) != sorted(set(characters)) or BOUNDARY in characters:
+        boundary = _boundary_of(characters)
+        if self.symbols[:1] != boundary or not 2 <= len(self.symbols) <= MAX_SYMBOLS:
+            raise ValueError(f"a vocabulary is {boundary!r} and 1 to {MAX_SYMBOLS - 1} characters: {self.symbols!r}")
+        if list(characters) != sorted(set(characters)):
             raise ValueError(f"the characters of a vocabulary must be sorted and distinct: {self.symbols!r}")
 
     @classmethod
@@ -44,10 +50,15 @@ class Vocabulary:
         characters: set[str] = set()
         for name in names:
             characters.update(name)
-        return cls(BOUNDARY + "".join(sorted(characters)))
+        return cls(_boundary_of(characters) + "".join(sorted(characters)))
 
     def __len__(self) -> int:
         return len(self.symbols)
+
+    @property
+    def boundary(self) -> str:
+        """How the boundary is shown."""
+        return self.symbols[0]
 
     @cached_property
     def id_of_code_point(self) -> NDArray[np.int16]:
@@ -55,7 +66,7 @@ class Vocabulary:
         code_points = [ord(c) for c in self.symbols]
         ids = np.full(max(code_points) + 2, -1, np.int16)
         ids[code_points] = np.arange(len(self), dtype=np.int16)
-        ids[ord(BOUNDARY)] = -1  # the boundary is not a character of a name
+        ids[ord(self.boundary)] = -1  # the boundary is not a character of a name
         return ids
 
     @cached_property
@@ -82,3 +93,7 @@ class Vocabulary:
         code_points = np.frombuffer("".join(names).encode("utf-32-le", "surrogatepass"), np.uint32)
         lookup = self.id_of_code_point
         return lookup[np.minimum(code_points, len(lookup) - 1)], lengths
+
+
+def _boundary_of(characters: Collection[str]) -> str:
+    return next(boundary for boundary in BOUNDARIES if boundary not in characters)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.errors import SettingError
-from namegen.vocabulary import BOUNDARY, MAX_LENGTH
+from namegen.vocabulary import MAX_LENGTH
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,8 +29,8 @@ def explain(automaton: Automaton, context_lengths: NDArray[np.int64], name: str,
     if alternatives < 0:
         raise SettingError(f"the number of alternatives cannot be negative: {alternatives}")
     symbols, lengths = automaton.vocabulary.symbols, context_lengths
-    (ids, _), before, state, rows = automaton.vocabulary.encode([name]), BOUNDARY, 0, []
-    for step, (symbol, number) in enumerate(zip(name + BOUNDARY, [*ids.tolist(), 0], strict=True), 1):
+    (ids, _), before, state, rows = automaton.vocabulary.encode([name]), symbols[0], 0, []
+    for step, (symbol, number) in enumerate(zip(name + symbols[0], [*ids.tolist(), 0], strict=True), 1):
         weights, log_probabilities = automaton.weights[state], automaton.log_probabilities[state]
         if step > MAX_LENGTH:  # the end is certain
             is_end = np.arange(len(symbols)) == 0

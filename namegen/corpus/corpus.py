@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from namegen.corpus.reading import Listing, listing_of, read_listing
 from namegen.errors import CorpusError, SettingError
-from namegen.vocabulary import BOUNDARY, MAX_LENGTH, MAX_SYMBOLS, Vocabulary, as_read
+from namegen.vocabulary import MAX_LENGTH, MAX_SYMBOLS, Vocabulary, as_read
 
 if TYPE_CHECKING:
     import polars as pl
@@ -201,9 +201,6 @@ def _problem(line: str, name: str) -> tuple[str, str] | None:
         return f"it contains U+{ord(half[0]):04X}, half of a surrogate pair, which is not text", "Remove the character"
     if len(name) > MAX_LENGTH:
         return f"the name has {len(name)} characters, but {MAX_LENGTH} is the limit", "Shorten or remove it"
-    if BOUNDARY in name:
-        marks = "which marks the start and the end of a name"
-        return f"the name {name!r} contains {BOUNDARY!r}, {marks}", "Remove the character or the name"
     if name.startswith(("# ", "//")):
         return f"{name[:20]!r} looks like a comment", "Remove the line"
     return None

@@ -164,7 +164,7 @@ class NgramCounts:
         return pl.concat(levels)
 
     def to_frame(self) -> pl.DataFrame:
-        """The entries in order, as `context`, `symbol` (strings; "." is the boundary) and `count` (int64)."""
+        """The entries in order, as `context`, `symbol` (strings; the boundary as it is shown) and `count` (int64)."""
         return pl.DataFrame(
             {
                 "context": self.contexts().gather(self.state),
@@ -238,7 +238,7 @@ def bigram_frame(
         learnt: float64[V, V]: the table of `models.neural_bigram`.
 
     Returns:
-        `first`, `second` (strings; "." is the boundary), `count` over `names`, `train_count` (both int64),
+        `first`, `second` (strings; the boundary as it is shown), `count` over `names`, `train_count` (both int64),
         `probability` and `neural_probability`.
     """
     symbols = pl.Series(list(train.vocabulary.symbols))

@@ -111,12 +111,14 @@ def _of_model(folder: Location, manifest: ModelManifest) -> _Content:
 def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame], name: str) -> Iterator[Section]:
     bigrams, evaluation, quality = frames["bigrams"], frames["evaluation"], frames["quality"]
     symbols = "".join(bigrams["second"].head(int(len(bigrams) ** 0.5)))
-    inside = bigrams.filter(pl.col("first") != ".", pl.col("second") != ".").sort("count")
+    boundary = symbols[0]
+    inside = bigrams.filter(pl.col("first") != boundary, pl.col("second") != boundary).sort("count")
     first, second, often = inside.select("first", "second", "count").row(-1)
     yield Section(
         "What follows what",
-        f"The bluer a cell, the more often its second symbol follows its first in the whole list. “.” is the start and "
-        f"the end of a name. The most frequent pair inside names is “{printable(first + second)}”, "
+        "The bluer a cell, the more often its second symbol follows its first in the whole list. "
+        f"“{printable(boundary)}” is the start and the end of a name. "
+        f"The most frequent pair inside names is “{printable(first + second)}”, "
         f"{often:,} times." + ("" if len(symbols) <= pictures.MOST_CELLS_WITH_TEXT else " Rows are first symbols."),
         partial(pictures.bigram_counts, bigrams),
         "bigrams.svg",

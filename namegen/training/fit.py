@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from namegen.corpus.ngrams import count_ngrams
+from namegen.corpus.pairs import keep_allowed
 from namegen.errors import ArtifactError
 from namegen.models import NETWORKS, bigram, blend, kneser_ney, mlp, neural_bigram, uniform
 from namegen.training.compile import Predict, expand
@@ -66,6 +67,7 @@ def fit_models(
     recipe: Recipe,
     device: str,
     *,
+    allowed: NDArray[np.bool_] | None = None,
     checkpoint: Checkpoint | None = None,
     on_pass: Callable[[int], None] = lambda passes: None,
 ) -> Fitted:
@@ -74,6 +76,7 @@ def fit_models(
     Args:
         dev: the names on which the blend's weight is chosen; without any it gets its usual one.
         device: a torch device that is there.
+        allowed: which symbols may follow which; see `corpus.pairs`.
         checkpoint: where the network's training resumes from, and is saved after each pass.
         on_pass: called with the number of the network's passes that are done, as they are.
     """
@@ -87,17 +90,21 @@ def fit_models(
     )
     if descent[-1][1] > descent[0][1]:
         log.info("The loss of neural-bigram rose: there are too few names for its settings")
+
+    def table(probabilities: NDArray[np.float64], contexts: NgramCounts) -> Table:
+        return Table(keep_allowed(probabilities, contexts.last, allowed), contexts)
+
     tables: dict[str, Table] = {
-        "uniform": Table(uniform.fit(bigrams), bigrams),
-        "bigram": Table(bigram.fit(bigrams), bigrams),
-        "neural-bigram": Table(learnt, bigrams),
-        "kneser-ney": Table(kneser_ney.fit(counts), counts),
+        "uniform": table(uniform.fit(bigrams), bigrams),
+        "bigram": table(bigram.fit(bigrams), bigrams),
+        "neural-bigram": table(learnt, bigrams),
+        "kneser-ney": table(kneser_ney.fit(counts), counts),
     }
     rows = [("neural-bigram", *row) for row in descent]
     if recipe.model in NETWORKS:
         network, passes = _train_network(counts, dev, recipe.network, device, checkpoint, on_pass)
         rows += [("mlp", *row) for row in passes]
-        tables |= _with_network(network, tables["kneser-ney"].probabilities, counts, dev, recipe)
+        tables |= _with_network(network, tables["kneser-ney"].probabilities, counts, dev, recipe, allowed)
     return Fitted(tables, pl.DataFrame(rows, TRAINING, orient="row"))
 
 
@@ -134,21 +141,30 @@ def _train_network(
 
 
 def _with_network(
-    network: mlp.Network, by_counts: NDArray[np.float64], counts: NgramCounts, dev: Sequence[str], recipe: Recipe
+    network: mlp.Network,
+    by_counts: NDArray[np.float64],
+    counts: NgramCounts,
+    dev: Sequence[str],
+    recipe: Recipe,
+    allowed: NDArray[np.bool_] | None,
 ) -> dict[str, Table]:
     """The network alone, and its blend with a counting model, over the contexts that the recipe's model visits.
 
     Args:
         by_counts: float64[S, V]: the table of the counting model.
     """
+
+    def by_network(history: NDArray[np.uint16]) -> NDArray[np.float64]:
+        return keep_allowed(network.probabilities(history), history[:, -1], allowed)
+
     weight = blend.USUAL
     if dev:
         asked = events_of(dev, counts)
-        weight = blend.best_weight(asked.of(network.probabilities(asked.history)), asked.of(by_counts[asked.base]))
+        weight = blend.best_weight(asked.of(by_network(asked.history)), asked.of(by_counts[asked.base]))
     log.info("blend is %.2f of mlp and %.2f of kneser-ney", weight, 1 - weight)
     predict: dict[str, Predict] = {
-        "mlp": lambda history, base: network.probabilities(history),
-        "blend": lambda history, base: blend.mix(network.probabilities(history), by_counts[base], weight),
+        "mlp": lambda history, base: by_network(history),
+        "blend": lambda history, base: blend.mix(by_network(history), by_counts[base], weight),
     }
     expanded = expand(counts, recipe.states, predict[recipe.model])
     return {
