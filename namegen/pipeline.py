@@ -160,7 +160,7 @@ def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) 
     if p.device != "auto":
         resolve_device(p.device)
     sizes = f"{len(splits.train):,} train, {len(splits.dev):,} dev, {len(splits.test):,} test"
-    characters, blank = len(corpus.vocabulary) - 1, corpus.blank_lines
+    characters, blank = len(corpus.vocabulary.characters), corpus.blank_lines
     counted = f"{len(corpus.names):,} names ({sizes}), {characters} characters, {blank} blank lines skipped"
     log.info("%s: %s", printable(str(origin.get("names", "names"))), counted)
     for warning in warnings_of(corpus, splits):

@@ -124,7 +124,7 @@ def test_names_files(tmp_path: Path, times: int) -> None:
         corpus = read_corpus(path)
         assert corpus.names
         assert all(0 < len(name) <= 64 and name == unicodedata.normalize("NFC", name.strip()) for name in corpus.names)
-        assert set("".join(corpus.names)) | {"."} == set(corpus.vocabulary.symbols)
+        assert set("".join(corpus.names)) == set(corpus.vocabulary.characters)
         assert not any(unicodedata.category(c) == "Cc" for c in corpus.vocabulary.symbols)
 
     bases = ["emma\nolivia\nava\n", "Zoë\r\n  José \n\nÅsa", "\ufeff李\n김 민\n", "O'Neil\nMary-Jane\nemma\nemma\n", ""]
@@ -219,7 +219,7 @@ def made_up(path: Path, symbols: object = ".ab", order: object = 2, **arrays: ND
     weights = np.zeros((size, size), np.int64)
     weights[:, :1] = TOTAL
     automaton = Automaton(
-        cast("Vocabulary", SimpleNamespace(symbols=symbols)),  # a vocabulary would refuse them
+        cast("Vocabulary", SimpleNamespace(symbols=symbols, rare="", spelling=None)),  # a vocabulary would refuse them
         cast("int", order),
         arrays.get("weights", weights),
         arrays.get("successor", np.zeros((size, size), np.int32)),

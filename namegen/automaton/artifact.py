@@ -29,6 +29,7 @@ def save(automaton: Automaton, path: Location, hold: Hold = UNHELD) -> None:
         "stream_version": STREAM_VERSION,
         "order": automaton.order,
         "vocabulary": automaton.vocabulary.symbols,
+        **({"rare": automaton.vocabulary.rare} if automaton.vocabulary.rare else {}),
         "sha256": automaton.sha256,
     }
     arrays: dict[str, NDArray[Any]] = {"weights": automaton.weights, "successor": automaton.successor}
@@ -56,7 +57,7 @@ def load(path: Anywhere) -> Automaton:
             metadata = json.loads((file.metadata() or {})["namegen"])
             _check_versions(metadata, where)
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-        automaton = Automaton(Vocabulary(metadata["vocabulary"]), metadata["order"], **arrays)
+        automaton = Automaton(Vocabulary(metadata["vocabulary"], metadata.get("rare", "")), metadata["order"], **arrays)
         if not automaton.is_sound:
             raise ArtifactError("was altered: its order or its arrays are no automaton's", where, remedy)
         if automaton.sha256 != metadata["sha256"]:

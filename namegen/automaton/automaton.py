@@ -10,6 +10,8 @@ weights, so an automaton gives the same names on every machine, which a table of
     A5  The start is state 0, the context ".".
     A6  Every state can reach the end.
 
+Where the vocabulary has codes, one more: after a lead comes one of its tails, and a tail comes after nothing else.
+
 This is a value: arrays and what follows from them. `Model` has the verbs, and `artifact` the file.
 """
 
@@ -38,7 +40,7 @@ TOTAL = 2**32  # the sum of a row's weights
 class Automaton:
     """A probabilistic automaton over S states and V symbols; a name is a walk from state 0 to the boundary.
 
-    A name ends after 64 symbols at the latest: the boundary then follows with probability 1.
+    A name ends after 64 characters at the latest: the boundary then follows with probability 1.
 
     Args:
         vocabulary: the symbols.
@@ -75,7 +77,8 @@ class Automaton:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the vocabulary, the order and the arrays, in hex: the automaton's identity."""
-        digest = hashlib.sha256(json.dumps([self.vocabulary.symbols, self.order, self.weights.shape]).encode())
+        spelt = [self.vocabulary.symbols, *filter(None, [self.vocabulary.rare])]
+        digest = hashlib.sha256(json.dumps([*spelt, self.order, self.weights.shape]).encode())
         for array in (self.weights, self.successor):
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
@@ -99,7 +102,24 @@ class Automaton:
             and bool((self.weights.sum(axis=1) == TOTAL).all())
             and bool((self.successor >= 0).all() and (self.successor < self.states).all())
             and not self.successor[:, 0].any()
+            and self._spells()
         )
+
+    def _spells(self) -> bool:
+        """Whether every code that is begun is finished, and nothing else has a tail."""
+        allowed = self.vocabulary.spelling
+        if allowed is None:
+            return True
+        can, first = self.weights > 0, self.vocabulary.first_lead
+        lead = np.arange(len(self.vocabulary))  # that a symbol is; 0 for every other
+        lead[:first] = lead[first + self.vocabulary.leads :] = 0
+        after = np.full(self.states, -1)  # the lead that leads to each state, or 0; -1 where nothing leads
+        after[0] = 0
+        for symbol in range(1, len(lead)):
+            after[self.successor[can[:, symbol], symbol]] = lead[symbol]
+        is_known = (after[self.successor] == lead) | ~can  # every way into a state says the same
+        is_known[:, 0] = after[0] == 0
+        return bool(is_known.all() and (allowed[after] | ~can | (after < 0)[:, None]).all())
 
     def log_prob(self, names: Sequence[str]) -> NDArray[np.float64]:
         """float64[len(names)]: the log-probability of each name in nats; see `walk`.

@@ -28,29 +28,39 @@ def explain(automaton: Automaton, context_lengths: NDArray[np.int64], name: str,
 
     if alternatives < 0:
         raise SettingError(f"the number of alternatives cannot be negative: {alternatives}")
-    symbols, lengths = automaton.vocabulary.symbols, context_lengths
-    (ids, _), before, state, rows = automaton.vocabulary.encode([name]), symbols[0], 0, []
-    for step, (symbol, number) in enumerate(zip(name + symbols[0], [*ids.tolist(), 0], strict=True), 1):
+    vocabulary, symbols, state, rows = automaton.vocabulary, automaton.vocabulary.symbols, 0, []
+    before = [symbols[0]]  # the text of each symbol: that of a code is with its tail
+    for step, symbol in enumerate(name + symbols[0], 1):
+        codes = [0] if step > len(name) else vocabulary.encode([symbol])[0].tolist()
         weights, log_probabilities = automaton.weights[state], automaton.log_probabilities[state]
         if step > MAX_LENGTH:  # the end is certain
             is_end = np.arange(len(symbols)) == 0
             weights, log_probabilities = TOTAL * is_end, np.where(is_end, 0.0, -np.inf)
-        weight = 0 if number < 0 else int(weights[number])
-        likely = [v for v in np.argsort(-weights, kind="stable") if weights[v] and v != number][:alternatives]
+        number = codes[0]
+        weight, log_prob = (0, -np.inf) if number < 0 else (int(weights[number]), float(log_probabilities[number]))
+        probability = weight / TOTAL
+        by_weight = np.argsort(-weights[: vocabulary.first_lead], kind="stable")
+        likely = [v for v in by_weight if weights[v] and v != number][:alternatives]
+        after = int(automaton.successor[state, number])
+        if len(codes) == 2:
+            probability *= automaton.weights[after, codes[1]] / TOTAL
+            log_prob += float(automaton.log_probabilities[after, codes[1]])
+            weight = min(weight, int(automaton.weights[after, codes[1]]))
+            after = int(automaton.successor[after, codes[1]])
         rows.append(
             (
                 step,
-                before[-(automaton.order - 1) :],
-                before[len(before) - int(lengths[state]) :],
+                "".join(before[-(automaton.order - 1) :]),
+                "".join(before[len(before) - int(context_lengths[state]) :]),
                 symbol.encode("utf-8", "backslashreplace").decode(),  # half a surrogate pair is not text
-                weight / TOTAL,
-                float(log_probabilities[number]) if weight else -np.inf,
+                probability,
+                log_prob if weight else -np.inf,
                 [{"symbol": symbols[v], "probability": float(weights[v] / TOTAL)} for v in likely],
             )
         )
         if not weight:
             break
-        before, state = before + symbol, int(automaton.successor[state, number])
+        before, state = [*before, *[""] * (len(codes) - 1), symbol], after
     other = pl.Struct({"symbol": pl.String, "probability": pl.Float64})
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "step": pl.Int64,

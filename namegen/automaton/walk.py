@@ -19,7 +19,7 @@ def walk(
     """float64[len(names)]: the log-probability of each name in nats, end included, added in the order of the steps.
 
     A name that has a character outside the vocabulary, or more than 64 characters, gets -inf. After the 64th
-    symbol the end is certain and adds 0. With one state, where "a" has probability 1/4 and the end 1/2:
+    character the end is certain and adds 0. With one state, where "a" has probability 1/4 and the end 1/2:
 
     >>> table = np.log(np.array([[1/2, 1/4, 1/4]]))
     >>> walk(["a", "", "x"], Vocabulary(".ab"), np.zeros((1, 3), np.int32), table).round(4)
@@ -31,18 +31,22 @@ def walk(
         log_probabilities: float64[S, V], in nats.
     """
     ids, lengths = vocabulary.encode(names)
+    characters = np.fromiter(map(len, names), np.int64, len(names))
     starts = np.cumsum(lengths) - lengths
     total = np.zeros(len(names))
-    total[lengths > MAX_LENGTH] = -np.inf
-    active = np.flatnonzero(lengths <= MAX_LENGTH)
+    total[characters > MAX_LENGTH] = -np.inf
+    active = np.flatnonzero(characters <= MAX_LENGTH)
+    last = np.where(
+        characters == MAX_LENGTH, lengths - 1, vocabulary.longest
+    )  # the step after which the end is certain
     state = np.zeros(len(active), np.int32)
-    for step in range(MAX_LENGTH):
+    for step in range(vocabulary.longest + 1):
         inside = lengths[active] > step
         symbol = np.zeros(len(active), np.int64)
         symbol[inside] = ids[starts[active[inside]] + step]
         known = symbol >= 0
         total[active] += np.where(known, log_probabilities[state, symbol], -np.inf)
-        goes_on = inside & known
+        goes_on = inside & known & (step < last[active])
         state = successor[state, symbol][goes_on]
         active = active[goes_on]
         if not active.size:

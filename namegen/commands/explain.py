@@ -54,7 +54,7 @@ def command(model: str, name: str, alternatives: int) -> None:
         last = steps["symbol"][-1]
         why = (
             "“{}” cannot follow here"
-            if last in loaded.automaton.vocabulary.symbols
+            if last in loaded.automaton.vocabulary.boundary + loaded.automaton.vocabulary.characters
             else "none of the model's names has a “{}”"
         )
         click.echo(f"\nlog-probability -inf: {why.format(printable(last))}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from namegen.corpus.reading import Listing, listing_of, read_listing
 from namegen.errors import CorpusError, SettingError
-from namegen.vocabulary import MAX_LENGTH, MAX_SYMBOLS, Vocabulary, as_read
+from namegen.vocabulary import MAX_LENGTH, Vocabulary, as_read
 
 if TYPE_CHECKING:
     import polars as pl
@@ -149,7 +149,6 @@ def names_frame(corpus: Corpus, holdout: float) -> pl.DataFrame:
 
 def _parse(listing: Listing, *, skip_bad: bool, drop_invisible: bool) -> Corpus:
     names: list[str] = []
-    characters: set[str] = set()
     problems: list[tuple[int, str, str]] = []
     blank = invisible = 0
     for number, text in enumerate(listing.texts, 1):
@@ -167,13 +166,6 @@ def _parse(listing: Listing, *, skip_bad: bool, drop_invisible: bool) -> Corpus:
         if not name:
             blank += 1
             continue
-        if not characters.issuperset(name):
-            characters.update(name)
-            if len(characters) >= MAX_SYMBOLS:
-                different = f"{len(characters)} different characters, but {MAX_SYMBOLS - 1} is the limit"
-                what = f"with the name {name!r} the list has {different}"
-                where = f"{listing.where}, {listing.unit} {number}"
-                raise CorpusError(what, where, "Split the list by script, or transliterate it")
         invisible += bool(_INVISIBLE.search(name))
         names.append(name)
     if problems and not skip_bad:
@@ -181,7 +173,12 @@ def _parse(listing: Listing, *, skip_bad: bool, drop_invisible: bool) -> Corpus:
     if not names:
         remedy = "Write one name per line" if listing.unit == "line" else "Pass at least one name"
         raise CorpusError("has no names in it", listing.where, remedy)
-    return Corpus(tuple(names), Vocabulary.of(characters), blank, len(problems), invisible)
+    try:
+        vocabulary = Vocabulary.of(names)
+    except ValueError as error:
+        remedy = "Split the list by script, or transliterate it"
+        raise CorpusError(f"has {error}", listing.where, remedy) from None
+    return Corpus(tuple(names), vocabulary, blank, len(problems), invisible)
 
 
 def _refusal(listing: Listing, problems: list[tuple[int, str, str]]) -> CorpusError:

@@ -23,10 +23,12 @@ def allowed_pairs(corpus: Corpus) -> NDArray[np.bool_] | None:
       symbols can still end with it);
     - two separators in a row: white space, punctuation, or symbols such as "+";
     - a combining mark after anything but a letter or a mark;
-    - two characters that NFC would change.
+    - two characters that NFC would change;
+    - a lead of a code before anything but its tails, and a tail after anything else.
     """
+    spelling, first = corpus.vocabulary.spelling, corpus.vocabulary.first_lead
     symbols = corpus.vocabulary.symbols
-    kinds = np.array(["", *(category(symbol)[0] for symbol in symbols[1:])])
+    kinds = np.array(["", *(category(symbol)[0] for symbol in symbols[1:first]), *"L" * (len(symbols) - first)])
     if set(kinds) <= {"", "L", "N"} and symbols[1:].isascii():
         return None
     is_separator, is_mark = np.isin(kinds, ["P", "S", "Z"]), kinds == "M"
@@ -36,9 +38,11 @@ def allowed_pairs(corpus: Corpus) -> NDArray[np.bool_] | None:
     wrong[:, 0] |= is_space
     wrong |= ~(is_mark | (kinds == "L"))[:, None] & is_mark
     if not symbols[1:].isascii():
-        letters = symbols[1:]
-        wrong[1:, 1:] |= np.array([[normalize("NFC", a + b) != a + b for b in letters] for a in letters])
+        letters = symbols[1:first]
+        wrong[1:first, 1:first] |= np.array([[normalize("NFC", a + b) != a + b for b in letters] for a in letters])
     wrong &= count_ngrams(corpus.names, corpus.vocabulary, 2).counts == 0
+    if spelling is not None:
+        wrong |= ~spelling
     return ~wrong if wrong.any() else None
 
 

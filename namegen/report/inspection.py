@@ -33,7 +33,7 @@ def _of_model(where: Location) -> dict[str, Any]:
         "order": automaton.order,
         "states": automaton.states,
         "symbols": len(automaton.vocabulary),
-        "characters": automaton.vocabulary.symbols[1:],
+        "characters": automaton.vocabulary.characters,
         "automaton_sha256": automaton.sha256,
         "stream_version": STREAM_VERSION,
         "bytes_in_memory": automaton.weights.nbytes + automaton.successor.nbytes,

@@ -30,7 +30,12 @@ class CpuSampler:
         weights, successor = (np.require(array, requirements=["C", "ALIGNED"]) for array in arrays)
         self._column_bits = automaton.column_bits
         self._cells, self._entries = cpu_kernel.lay_out(weights, successor, CONSTANTS, self._column_bits)
-        self._codes = byte_codes(automaton.vocabulary.symbols)
+        vocabulary = automaton.vocabulary
+        self._codes = byte_codes(vocabulary.symbols + vocabulary.rare)
+        self._spelling = np.array(
+            [len(vocabulary), vocabulary.first_lead, vocabulary.leads, vocabulary.tails], np.uint64
+        )
+        self._longest = np.uint64(vocabulary.longest)
 
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
         """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities (nats).
@@ -46,6 +51,8 @@ class CpuSampler:
             self._entries,
             np.uint64(self._column_bits),
             self._codes,
+            self._spelling,
+            self._longest,
             np.uint64(seed),
             np.uint64(first),
             np.uint64(count),

@@ -19,7 +19,7 @@ from namegen.automaton.compiled import compiled, f64, i32, i64, inlined, prefetc
 # One entry per state and symbol. At 16 bytes, none straddles two cache lines.
 ENTRY = np.dtype([("log_prob", np.float64), ("successor", np.uint32), ("unused", np.uint32)])
 
-_LENGTH = 64  # the most symbols of a name
+_LENGTH = 64  # the most characters of a name
 _BLOCK = 4  # words per call of Philox
 _GROUP = 1024  # names that step together; their buffers fit the caches of one core
 _SHORT = 16  # bytes of a name that are copied in one move
@@ -196,12 +196,33 @@ def _join_bytes(data, used, drawn, lengths, ends):
     return used
 
 
-@compiled(u8[::1], u64, u8[:, ::1], u64[::1], i32[::1], _codes)
-def _join_codes(data, used, drawn, lengths, ends, codes):
-    """Like `_join_bytes`, for symbols of one or more bytes each."""
+@compiled(u8[:, ::1], u64, u16[::1], u64, u64, u64, u64[::1])
+def _end_full(drawn, step, active, going, first_lead, tails, characters):
+    """Ends the names with 64 characters, where some symbols are leads, and no characters. Returns how many go on."""
+    kept = u64(0)
+    for j in range(going):
+        i = u64(active[j])
+        symbol = u64(drawn[i, step])
+        characters[i] += u64(symbol < first_lead or symbol >= tails)
+        active[kept] = i
+        kept += u64(characters[i] < u64(_LENGTH))
+    return kept
+
+
+@compiled(u8[::1], u64, u8[:, ::1], u64[::1], i32[::1], _codes, read_only(u64, 1))
+def _join_codes(data, used, drawn, lengths, ends, codes, spelling):
+    """Like `_join_bytes`, for symbols of one or more bytes each, and codes of two symbols."""
+    symbols, first_lead, leads, tails = spelling[0], spelling[1], spelling[2], spelling[3]
+    last = u64(codes.shape[0] - 1)
     for i in range(u64(len(ends))):
+        lead = u64(0)
         for step in range(lengths[i]):
             symbol = u64(drawn[i, step])
+            if symbol >= first_lead:
+                if symbol < first_lead + leads:
+                    lead = symbol - first_lead
+                    continue
+                symbol = min(symbols + lead * tails + symbol - first_lead - leads, last)
             size = u64(codes[symbol, 0])
             for byte in range(size):
                 data[used + byte] = codes[symbol, u64(1) + byte]
@@ -210,13 +231,15 @@ def _join_codes(data, used, drawn, lengths, ends, codes):
     return used
 
 
-@compiled(_cells, _entries, u64, _codes, u64, u64, u64)
-def draw(cells, entries, column_bits, codes, seed, first, count):
+@compiled(_cells, _entries, u64, _codes, read_only(u64, 1), u64, u64, u64, u64)
+def draw(cells, entries, column_bits, codes, spelling, longest, seed, first, count):
     """Names `first` to `first + count - 1` of a seed's stream.
 
     Args:
         cells, entries, column_bits: as in `lay_out`.
-        codes: uint8[V, 1 + w]: as from `cpu_sampler.byte_codes`.
+        codes: uint8[V + R, 1 + w]: as from `cpu_sampler.byte_codes`; those of the R rare characters follow.
+        spelling: uint64[4]: V, the first lead, and how many leads and tails there are.
+        longest: how many symbols the longest name has.
         count: below 2^23, so that the offsets fit int32.
 
     Returns:
@@ -224,12 +247,13 @@ def draw(cells, entries, column_bits, codes, seed, first, count):
         offsets int32[count + 1]: where each name begins, and where the last one ends.
         log_prob float64[count]: in nats.
     """
-    symbols, width = u64(codes.shape[0]), u64(codes.shape[1] - 1)
+    symbols, width = spelling[0], u64(codes.shape[1] - 1)
+    characters = np.empty(_GROUP, np.uint64)
     # `drawn` holds bytes if every symbol is one byte, and symbol ids otherwise.
     byte_of = codes[:, 1].copy() if width == 1 else np.arange(codes.shape[0]).astype(np.uint8)
     words, state = np.empty((2, _BLOCK, _GROUP), np.uint32), np.empty(_GROUP, np.uint32)
     active, symbol = np.empty(_GROUP, np.uint16), np.empty(_GROUP, np.uint8)
-    drawn, length = np.empty((_GROUP, _LENGTH), np.uint8), np.empty(_GROUP, np.uint64)
+    drawn, length = np.empty((_GROUP, longest), np.uint8), np.empty(_GROUP, np.uint64)
     room = u64(_GROUP * _LENGTH + _SHORT) * width  # the most bytes that a group takes
     data = np.empty(count * u64(8) * width + room, np.uint8)
     offsets, log_prob = np.zeros(count + u64(1), np.int32), np.zeros(count)
@@ -237,9 +261,9 @@ def draw(cells, entries, column_bits, codes, seed, first, count):
     for start in range(u64(0), count, u64(_GROUP)):
         names = going = min(u64(_GROUP), count - start)
         total = log_prob[start : start + names]
-        active[:], state[:], length[:] = np.arange(_GROUP), 0, 0
+        active[:], state[:], length[:], characters[:] = np.arange(_GROUP), 0, 0, 0
         _draw_words(seed, first + start, names, u64(0), active, going, words[0])
-        for step in range(u64(_LENGTH)):
+        for step in range(longest):
             block, t = step // u64(_BLOCK), step % u64(_BLOCK)
             _draw_symbols(cells, entries, column_bits, symbols, words[block % u64(2), t], state, active, going, symbol)
             if t == _BLOCK - 1:  # already the next block: `_follow` prefetches by its first word
@@ -249,6 +273,8 @@ def draw(cells, entries, column_bits, codes, seed, first, count):
                 cells, entries, column_bits, symbols, next_word, state, active, going, symbol, byte_of,
                 drawn[:, step], length, total,
             )  # fmt: skip
+            if spelling[2] > u64(0):
+                going = _end_full(drawn, step, active, going, spelling[1], spelling[1] + spelling[2], characters)
             if going == 0:
                 break
         if used + room > u64(len(data)):
@@ -259,5 +285,5 @@ def draw(cells, entries, column_bits, codes, seed, first, count):
         if width == 1:
             used = _join_bytes(data, used, drawn, length, ends)
         else:
-            used = _join_codes(data, used, drawn, length, ends, codes)
+            used = _join_codes(data, used, drawn, length, ends, codes, spelling)
     return data[:used], offsets, log_prob

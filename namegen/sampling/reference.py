@@ -42,8 +42,9 @@ class ReferenceSampler:
         """
         automaton = self._automaton
         rest_bits = 32 - automaton.column_bits
-        name, log_prob, state = "", 0.0, 0
-        for step in range(MAX_LENGTH):
+        vocabulary = automaton.vocabulary
+        name, log_prob, state, lead = "", 0.0, 0, 0
+        for step in range(vocabulary.longest):
             counter = (index % 2**32, index >> 32, step // 4, 0)
             word = philox4x32(counter, (seed % 2**32, seed >> 32))[step % 4]
             column, rest = word >> rest_bits, word % 2**rest_bits
@@ -52,8 +53,15 @@ class ReferenceSampler:
             log_prob += log_probabilities[symbol]
             if symbol == 0:
                 break
-            name += automaton.vocabulary.symbols[symbol]
             state = int(automaton.successor[state, symbol])
+            code = symbol - vocabulary.first_lead
+            if 0 <= code < vocabulary.leads:
+                lead = code
+                continue
+            tail = code - vocabulary.leads
+            name += vocabulary.symbols[symbol] if tail < 0 else vocabulary.rare[lead * vocabulary.tails + tail]
+            if len(name) == MAX_LENGTH:  # the end is certain
+                break
         return name, log_prob
 
     def _lay_out(self, state: int) -> tuple[list[int], list[int], list[float]]:

@@ -41,15 +41,16 @@ class TorchSampler:
         """The symbols of all names, end to end; the length of each, without the boundary; the log-probabilities."""
         key = seed & 0xFFFFFFFF, seed >> 32
         rest_bits = 32 - self.column_bits
-        lengths = torch.full((count,), MAX_LENGTH, dtype=torch.int64, device=self.device)
+        lengths = torch.full((count,), self.vocabulary.longest, dtype=torch.int64, device=self.device)
         log_prob = torch.zeros(count, dtype=torch.float64, device=self.device)
         # Of each unfinished name: its place in the batch, its state, its log-probability so far, and its unused words.
         active = torch.arange(count, device=self.device)
         state = torch.zeros_like(active)
         so_far = torch.zeros_like(log_prob)
+        characters = torch.zeros_like(active)
         words: list[torch.Tensor] = []
         steps: list[tuple[torch.Tensor, torch.Tensor]] = []  # per step: the unfinished names and their symbols
-        for step in range(MAX_LENGTH):
+        for step in range(self.vocabulary.longest):
             if not words:
                 index = active + first
                 block = torch.tensor([step // 4], device=self.device)
@@ -69,9 +70,19 @@ class TorchSampler:
             active, so_far, *words = (kept.index_select(0, go_on) for kept in (active, so_far, *words))
             if not len(active):
                 break
-            steps.append((active, symbol.index_select(0, go_on)))
+            symbol = symbol.index_select(0, go_on)
+            steps.append((active, symbol))
             state = self.successor.index_select(0, entry.index_select(0, go_on))
-        log_prob.index_copy_(0, active, so_far)  # names of 64 symbols, which end with probability 1
+            if self.vocabulary.rare:  # otherwise each symbol is a character, and all have 64 at once
+                code = symbol - self.vocabulary.first_lead
+                characters = characters.index_select(0, go_on) + ((code < 0) | (code >= self.vocabulary.leads))
+                is_full = characters == MAX_LENGTH
+                lengths.index_fill_(0, active[is_full], step + 1)
+                log_prob.index_copy_(0, active[is_full], so_far[is_full])
+                active, so_far, state, characters, *words = (
+                    kept[~is_full] for kept in (active, so_far, state, characters, *words)
+                )
+        log_prob.index_copy_(0, active, so_far)  # names of 64 characters, which end with probability 1
         starts = torch.cumsum(lengths, 0) - lengths
         symbols = torch.empty(int(lengths.sum()), dtype=torch.uint8, device=self.device)
         for step, (names, drawn) in enumerate(steps):
@@ -79,12 +90,19 @@ class TorchSampler:
         return symbols, lengths, log_prob
 
 
-def strings(symbols: NDArray[np.uint8], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> pa.StringArray:
+def strings(symbols: NDArray[np.integer], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> pa.StringArray:
     """Arrow strings of names whose symbol ids lie end to end."""
-    encoded = [character.encode() for character in vocabulary.symbols]
+    encoded = [character.encode() for character in vocabulary.symbols + vocabulary.rare]
     width = max(map(len, encoded))
     byte_table = np.frombuffer(b"".join(code.ljust(width, b"\0") for code in encoded), np.uint8).reshape(-1, width)
     ends = np.cumsum(lengths)
+    if vocabulary.rare:
+        code = symbols.astype(np.int64) - vocabulary.first_lead
+        is_lead = (code >= 0) & (code < vocabulary.leads)
+        lead = np.flatnonzero(is_lead)
+        spelt = symbols.astype(np.int64)
+        spelt[lead + 1] = len(vocabulary) + code[lead] * vocabulary.tails + code[lead + 1] - vocabulary.leads
+        symbols, ends = spelt[~is_lead], np.concatenate([[0], np.cumsum(~is_lead)])[ends]
     if width == 1:
         data = byte_table[:, 0][symbols]
     else:

@@ -70,6 +70,8 @@ def exact_log_prob(names: Sequence[str], counts: NgramCounts, predict: Predict) 
     for first in range(0, len(names), AT_ONCE):
         events = events_of(names[first : first + AT_ONCE], counts)
         log_prob = ln(events.of(predict(events.history, events.base)))
-        log_prob[events.step == MAX_LENGTH] = 0  # after 64 symbols the end is certain
-        parts.append(np.add.reduceat(log_prob, np.flatnonzero(events.step == 0)))
+        starts = np.flatnonzero(events.step == 0)
+        is_full = np.array([len(name) == MAX_LENGTH for name in names[first : first + AT_ONCE]])
+        log_prob[np.append(starts[1:], len(log_prob))[is_full] - 1] = 0  # after 64 characters the end is certain
+        parts.append(np.add.reduceat(log_prob, starts))
     return np.concatenate(parts)

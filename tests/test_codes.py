@@ -1,0 +1,193 @@
+"""More than 255 characters: the rare ones have codes of two symbols, of which no state forgets half."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from unicodedata import normalize
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import namegen
+from namegen.automaton import artifact
+from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.corpus.corpus import corpus_of, split
+from namegen.corpus.ngrams import count_ngrams
+from namegen.corpus.pairs import keep_allowed
+from namegen.errors import ArtifactError
+from namegen.models import kneser_ney
+from namegen.sampling.cpu_sampler import CpuSampler
+from namegen.sampling.reference import ReferenceSampler
+from namegen.sampling.torch_sampler import TorchSampler
+from namegen.training.events import exact_log_prob
+from namegen.training.quantise import quantise
+from namegen.vocabulary import LEADS, TAILS, Vocabulary
+
+SMALL = Vocabulary(".ab" + chr(LEADS) + chr(LEADS + 1) + chr(TAILS) + chr(TAILS + 1), rare="xyz")  # yz: half a pair
+
+
+def fitted(names: list[str], order: int, likely_end: float = 1.0) -> Automaton:
+    """Kneser-Ney over the small vocabulary; with `likely_end` near 0, names hardly end by themselves."""
+    counts = count_ngrams(names, SMALL, order)
+    table = kneser_ney.fit(counts)
+    table[:, 0] *= likely_end
+    table /= table.sum(axis=1, keepdims=True)
+    return quantise(keep_allowed(table, counts.last, SMALL.spelling), counts)
+
+
+@pytest.mark.parametrize(
+    ("characters", "leads", "tails"), [(255, 0, 0), (256, 2, 3), (300, 8, 8), (3000, 53, 54), (16256, 127, 128)]
+)
+def test_how_many_codes(characters: int, leads: int, tails: int) -> None:
+    """As few symbols as will do, for the rarest characters; each character has one spelling."""
+    alphabet = [chr(0x4E00 + i) for i in range(characters)]
+    vocabulary = Vocabulary.of([*alphabet, *alphabet[100:]])
+    assert (vocabulary.leads, vocabulary.tails) == (leads, tails)
+    assert len(vocabulary) == 256
+    assert sorted(vocabulary.characters) == alphabet
+    assert not leads or alphabet[99] in vocabulary.rare
+    ids, lengths = vocabulary.encode(alphabet)
+    words = [tuple(word.tolist()) for word in np.split(ids, np.cumsum(lengths)[:-1])]
+    assert len(set(words)) == characters
+    single = {word[0] for word in words if len(word) == 1}
+    assert not single & {word[0] for word in words if len(word) == 2}
+
+
+def test_encoding() -> None:
+    ids, lengths = SMALL.encode(["axb", "", "zq", "y."])
+    assert ids.tolist() == [1, 3, 5, 2, 4, 5, -1, 3, 6, -1]
+    assert lengths.tolist() == [4, 0, 3, 3]
+    assert SMALL.spelling is not None
+    assert SMALL.spelling[4].tolist() == [False] * 5 + [True, False]  # of the last lead only one tail is a code
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.text("abxyz", min_size=1, max_size=6), min_size=1, max_size=12), st.integers(2, 5), st.integers(0, 99)
+)
+def test_all_samplers(names: list[str], order: int, seed: int) -> None:
+    """They draw the same names, all of them in the vocabulary's characters, with the probability that they score."""
+    automaton = fitted(names, order)
+    assert automaton.is_sound
+    drawn, log_prob = CpuSampler(automaton).draw(seed, 0, 60)
+    for sampler in (ReferenceSampler(automaton), TorchSampler(automaton, "cpu")):
+        also, its_log_prob = sampler.draw(seed, 0, 60)
+        assert also.to_pylist() == drawn.to_pylist()
+        assert its_log_prob.to_pylist() == log_prob.to_pylist()
+    assert set("".join(drawn.to_pylist())) <= set("abxyz")
+    assert automaton.log_prob(drawn.to_pylist()).tolist() == log_prob.to_pylist()
+
+
+def test_the_cap_counts_characters() -> None:
+    """Names that hardly end have 64 characters, and as many symbols as those need; then the end is certain."""
+    automaton = fitted(["xyzabab", "zzyyxxa"], 3, likely_end=1e-12)
+    drawn, log_prob = CpuSampler(automaton).draw(7, 0, 300)
+    names = drawn.to_pylist()
+    assert {len(name) for name in names} == {64}
+    assert len({len(SMALL.encode([name])[0]) for name in names}) > 10
+    for sampler in (ReferenceSampler(automaton), TorchSampler(automaton, "cpu")):
+        assert sampler.draw(7, 0, 300)[0].to_pylist() == names
+        assert sampler.draw(7, 0, 300)[1].to_pylist() == log_prob.to_pylist()
+    assert automaton.log_prob(names).tolist() == log_prob.to_pylist()
+    assert automaton.log_prob([names[0] + "x"])[0] == -np.inf
+    counts = count_ngrams(["xyz"], SMALL, 2)
+    table = keep_allowed(kneser_ney.fit(counts), counts.last, SMALL.spelling)
+    exact = exact_log_prob(names[:5], counts, lambda history, base: table[base])
+    assert quantise(table, counts).log_prob(names[:5]) == pytest.approx(exact, abs=1e-5)
+
+
+def test_all_probability_is_on_names() -> None:
+    """Over all names of up to four characters: what they lack of 1 is what longer names have."""
+    automaton = fitted(["ab", "x", "yz", "za"], 2)
+    names = [""]
+    shares = []
+    for _ in range(5):
+        shares.append(float(np.exp(automaton.log_prob(names)).sum()))
+        names = [name + letter for name in names for letter in "abxyz"]
+    mass = np.zeros(automaton.states)  # that has not ended, by a walk over symbols
+    mass[0] = 1
+    ended = 0.0
+    weights = automaton.weights / TOTAL
+    for _ in range(400):
+        ended += float(mass @ weights[:, 0])
+        mass = np.bincount(
+            automaton.successor[:, 1:].ravel(), (mass[:, None] * weights[:, 1:]).ravel(), automaton.states
+        )
+    assert ended == pytest.approx(1)
+    assert sum(shares) < 1
+    assert shares[1] == pytest.approx(sum(np.exp(automaton.log_prob(["a", "b", "x", "y", "z"]))))
+
+
+@pytest.mark.parametrize("wrong", ["a tail alone", "a lead alone", "no code", "begins in a code"])
+def test_an_automaton_that_does_not_spell(tmp_path: Path, wrong: str) -> None:
+    """It is refused: what it draws would be no text."""
+    whole = fitted(["ab", "xy", "z"], 2)
+    weights, successor = whole.weights.copy(), whole.successor.copy()
+    first, tail = SMALL.first_lead, SMALL.first_lead + SMALL.leads
+    if wrong == "a tail alone":
+        weights[1] = 0
+        weights[1, [0, tail]] = TOTAL // 2
+    elif wrong == "a lead alone":
+        weights[first] = 0
+        weights[first, [0, tail]] = TOTAL // 2
+    elif wrong == "no code":
+        weights[first + 1] = 0
+        weights[first + 1, tail + 1] = TOTAL
+    else:
+        successor[1, 2] = first
+    broken = replace(whole, weights=weights, successor=successor)
+    assert not broken.is_sound
+    artifact.save(broken, tmp_path / artifact.FILE)
+    with pytest.raises(ArtifactError, match="no automaton's"):
+        artifact.load(tmp_path)
+    artifact.save(whole, tmp_path / artifact.FILE)
+    assert artifact.load(tmp_path).sha256 == whole.sha256
+
+
+def hangul() -> list[str]:
+    draw = random.Random(5)  # noqa: S311 - the same each time
+    return ["".join(chr(0xAC00 + draw.randrange(11172)) for _ in range(2)) + "김" for _ in range(400)]
+
+
+def han() -> list[str]:
+    draw = random.Random(6)  # noqa: S311
+    return ["王" + "".join(chr(0x4E00 + draw.randrange(2000)) for _ in range(draw.choice([1, 2]))) for _ in range(500)]
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_hangul(decomposed: bool) -> None:  # noqa: FBT001
+    """Syllables, also those that come in pieces: a list in NFD is the same list."""
+    names = [normalize("NFD", name) for name in hangul()] if decomposed else hangul()
+    model = namegen.fit(names, model="kneser-ney")
+    drawn = model.sample(500)
+    assert set("".join(drawn["name"])) <= set("".join(hangul()))
+    assert model.score(names[:3]) == model.score(hangul()[:3])
+    assert model.score(drawn["name"]).equals(drawn["log_prob"].alias("name"))
+
+
+def test_han(tmp_path: Path) -> None:
+    """A list of some 700 characters, with all that is made of it: the folder, the figures, an explanation."""
+    names = han()
+    model = namegen.fit(names, model="kneser-ney")
+    model.save(tmp_path / "m")
+    loaded = namegen.load(tmp_path / "m")
+    drawn = loaded.sample(1000)
+    assert drawn.equals(model.sample(1000))
+    trained = loaded.evaluation.filter(model="kneser-ney", source="automaton", split="train", subset="all")
+    assert trained["symbols"].to_list() == [sum(len(name) + 1 for name in split(corpus_of(names)).train)]
+    for name in drawn["name"].head(20):
+        steps = loaded.explain(name)
+        assert "".join(steps["symbol"]) == name + "."
+        assert steps["log_prob"].sum() == pytest.approx(loaded.score(name))
+        assert steps["context"].to_list()[:2] == [".", "." + name[0]]
+
+
+def test_thai() -> None:
+    """No drawn name begins with a mark."""
+    names = ["สมชาย", "สมหญิง", "ปิยะ", "วิชัย", "กิ่งแก้ว", "น้ำฝน", "พิมพ์", "จันทร์"]
+    drawn = namegen.fit(names * 5, model="kneser-ney", holdout=0).sample(2000)["name"]
+    assert not drawn.str.contains(r"^\p{M}").any()
