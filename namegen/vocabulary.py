@@ -63,19 +63,16 @@ class Vocabulary:
         Raises:
             ValueError: if there are more than 16,256.
         """
-        often: Counter[str] = Counter()
-        for name in names:
-            often.update(name)
-        size = next(
-            (size for size in range(MAX_SYMBOLS) if size * size // 4 >= len(often) - MAX_SYMBOLS + 1 + size), None
-        )
-        if size is None:
-            raise ValueError(f"{len(often):,} different characters, but {MAX_CHARACTERS:,} is the limit")
-        single = MAX_SYMBOLS - 1 - size if size else len(often)
-        letters = sorted(often, key=lambda letter: (-often[letter], letter))[:single]
-        rare = "".join(sorted({*often} - {*letters}))
-        codes = _code_symbols(-(-len(rare) // (size - size // 2)), size - size // 2) if rare else ""
-        return cls(_boundary_of(often) + "".join(sorted(letters)) + codes, rare)
+        listed = list(names)
+        characters = set[str]().union(*listed)
+        if len(characters) < MAX_SYMBOLS:
+            return cls(_boundary_of(characters) + "".join(sorted(characters)))
+        often = Counter("".join(listed))
+        leads, tails = _code_sizes(len(often))
+        letters = sorted(often, key=lambda letter: (-often[letter], letter))[: MAX_SYMBOLS - 1 - leads - tails]
+        rare = "".join(sorted(characters - {*letters}))
+        codes = _code_symbols(-(-len(rare) // tails), tails)
+        return cls(_boundary_of(characters) + "".join(sorted(letters)) + codes, rare)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -174,6 +171,19 @@ class Vocabulary:
         spelt[place[is_rare]] = self.first_lead + self.leads + rank % self.tails
         ends = np.concatenate([[0], np.cumsum(is_rare)])[np.concatenate([[0], np.cumsum(lengths)])]
         return spelt, lengths + np.diff(ends)
+
+
+def _code_sizes(characters: int) -> tuple[int, int]:
+    """How many leads and tails so many characters need at least, where the others have a symbol each.
+
+    Raises:
+        ValueError: if no number is enough.
+    """
+    for size in range(MAX_SYMBOLS):
+        leads, tails = size // 2, size - size // 2
+        if leads * tails >= characters - (MAX_SYMBOLS - 1 - size):
+            return leads, tails
+    raise ValueError(f"{characters:,} different characters, but {MAX_CHARACTERS:,} is the limit")
 
 
 def _code_symbols(leads: int, tails: int) -> str:

@@ -108,15 +108,13 @@ def test_all_probability_is_on_names() -> None:
     for _ in range(5):
         shares.append(float(np.exp(automaton.log_prob(names)).sum()))
         names = [name + letter for name in names for letter in "abxyz"]
-    mass = np.zeros(automaton.states)  # that has not ended, by a walk over symbols
-    mass[0] = 1
+    mass = np.eye(1, automaton.states)[0]  # that has not ended, by a walk over symbols
     ended = 0.0
     weights = automaton.weights / TOTAL
     for _ in range(400):
         ended += float(mass @ weights[:, 0])
-        mass = np.bincount(
-            automaton.successor[:, 1:].ravel(), (mass[:, None] * weights[:, 1:]).ravel(), automaton.states
-        )
+        flow = (mass[:, None] * weights[:, 1:]).ravel()
+        mass = np.bincount(automaton.successor[:, 1:].ravel(), flow, automaton.states).astype(np.float64)
     assert ended == pytest.approx(1)
     assert sum(shares) < 1
     assert shares[1] == pytest.approx(sum(np.exp(automaton.log_prob(["a", "b", "x", "y", "z"]))))

@@ -5,6 +5,7 @@ All that needs that server, and the proxy before it, stands here: they take some
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -30,7 +31,8 @@ import tiny
 from conftest import COMMAND, KNESER_NEY, ROOT, refusal, run
 from faulty_store import Faults, faulty
 from namegen.commands.main import main
-from namegen.errors import ArtifactError, LeaseError, OutputError, SettingError
+from namegen.corpus.corpus import read_corpus
+from namegen.errors import ArtifactError, CorpusError, LeaseError, OutputError, SettingError
 from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.layout import dataset_folder, part_name, record_folder
@@ -517,3 +519,11 @@ def test_the_command_killed_and_run_again(
     written = [(folder / name).read_bytes() for folder, names in prefix.files_below() for name in names]
     assert not any(SECRET in text for text in said)
     assert not any(SECRET.encode() in data for data in written)
+
+
+def test_a_list_in_a_store(prefix: RemotePath) -> None:
+    """It is read where it lies; one that is missing is named."""
+    (prefix / "names.csv.gz").write_bytes(gzip.compress(b"name,births\nEmma,3\nAva,1\n"))
+    assert read_corpus(f"{prefix}/names.csv.gz").names == ("Emma", "Ava")
+    with pytest.raises(CorpusError, match=r"none\.txt: there is no such file"):
+        read_corpus(f"{prefix}/none.txt")

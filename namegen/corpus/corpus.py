@@ -198,6 +198,6 @@ def _problem(line: str, name: str) -> tuple[str, str] | None:
         return f"it contains U+{ord(half[0]):04X}, half of a surrogate pair, which is not text", "Remove the character"
     if len(name) > MAX_LENGTH:
         return f"the name has {len(name)} characters, but {MAX_LENGTH} is the limit", "Shorten or remove it"
-    if name.startswith(("# ", "//")):
+    if name.startswith("# "):
         return f"{name[:20]!r} looks like a comment", "Remove the line"
     return None
