@@ -358,21 +358,22 @@ def check_lost_nights(
             assert wait_until(lambda: "AwaitingRetry" in deployed.states(lost[0]), 60), deployed.states(lost[0])
         for automation in automations:  # which are too impatient for a run that takes long to begin
             call(f"{url}/automations/{automation}", method="DELETE")
-        after = deployed.start("generate-nightly", **large, seed=2)
-        for run in lost:
+        after = deployed.start("generate-nightly", **small, seed=2)
+        for run in (after, night, *lost):
             assert has(run, "COMPLETED"), deployed.states(run)
-        assert has(after, "RUNNING")
+        alone = deployed.start("generate-nightly", **large, seed=3)
+        assert has(alone, "RUNNING")
         server.end(signal.SIGKILL)
         server.start()
         assert server.url == url
-        for run in (after, night, *lost):
-            assert has(run, "COMPLETED"), deployed.states(run)
-            assert ("Crashed" in deployed.states(run)) == (run != after)
+        assert has(alone, "COMPLETED"), deployed.states(alone)
+        for run in (after, alone, night, *lost):
+            assert ("Crashed" in deployed.states(run)) == (run in {night, *lost})
         assert {part: part.stat().st_mtime_ns for part in kept} == kept
         reason = f"the run is for {seed // 10000}-{seed // 100 % 100:02}-{seed % 100:02} in {zone}"
         wanted = f"Seed {seed}: {reason}, the time zone of its schedule"
         assert wait_until(lambda: wanted in deployed.log(night), 20, 0.2)
-    seeds = {seed, 2, 1} if running else {seed, 2}
+    seeds = {seed, 3, 2, 1} if running else {seed, 3, 2}
     assert {path.name for path in names.parent.iterdir()} == {f"seed={each}" for each in seeds}
     assert namegen.verify(folder) == []
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,34 +32,32 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.usefixtures("first")
-def test_homes_that_cannot_be_used(environment: dict[str, str], output: Path, tmp_path: Path) -> None:
-    """The job takes a temporary one, says so in a line, and leaves nothing."""
-    damaged, temporary = (tmp_path / name for name in ("damaged", "temporary"))
-    for folder in (damaged, temporary):
-        folder.mkdir()
-    (damaged / "prefect.db").write_bytes(b"this is not a database" * 100)
-    without = {name: value for name, value in environment.items() if name != "PREFECT_HOME"}
-    own = {"TMPDIR": str(temporary)}
-    finished = [*KNESER_NEY, "--count", "5000", "--output", output]
-    with ThreadPoolExecutor(2) as pool:
-        jobs = (
-            pool.submit(run, {**without, **own, "HOME": "/proc/none"}, *finished),
-            pool.submit(run, {**environment, **own, "PREFECT_HOME": str(damaged)}, *finished),
-        )
-    homeless, broken = (each.result() for each in jobs)
-    for done in (homeless, broken):
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        assert done.stdout.splitlines()[-1].startswith(str(output))
-    assert (
-        "generate.py: /proc/none/.prefect cannot be used (No such file or directory); "
-        "this run keeps Prefect's files in a temporary folder\n"
-    ) in homeless.stderr
-    assert (
-        "generate.py: Prefect's database cannot be used (file is not a database); this run has a temporary one\n"
-    ) in broken.stderr
-    assert not list(temporary.glob("namegen-*"))
+def test_a_home_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The job takes a temporary one, and says so in a line."""
+    said: list[str] = []
+    monkeypatch.setenv("PREFECT_HOME", "")  # so that it is put back
+    monkeypatch.delenv("PREFECT_HOME")
+    monkeypatch.setenv("HOME", "/proc/none")
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
+    settle_home(tmp_path / "spare", said.append)
+    what = "/proc/none/.prefect cannot be used (No such file or directory)"
+    assert said == [f"{what}; this run keeps Prefect's files in a temporary folder"]
+    assert os.environ["PREFECT_HOME"] == str(tmp_path / "spare")
+
+
+def test_a_database_that_is_damaged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The server takes a temporary one, says so in a line, and leaves nothing when it ends."""
+    said: list[str] = []
+    (tmp_path / "prefect.db").write_bytes(b"this is not a database" * 100)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    server = TemporaryServer(tmp_path / "spare", said.append, print)
+    assert server.url().startswith("http://127.0.0.1:")
+    assert said == ["Prefect's database cannot be used (file is not a database); this run has a temporary one"]
+    assert (tmp_path / "spare" / "prefect.db").exists()
+    assert server.process.stdin
+    server.process.stdin.close()  # as if this process had died
+    server.process.wait(20)
+    assert not (tmp_path / "spare").exists()
 
 
 def test_a_full_disk_for_prefect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
