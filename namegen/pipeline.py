@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
 from namegen.corpus.corpus import Corpus, Split, corpus_of, names_frame, read_corpus, split
 from namegen.corpus.reading import READING, STDIN
-from namegen.device import cores, memory_of, resolve_device, sampling_device
+from namegen.device import cores, free_memory, memory_of, resolve_device, sampling_device
 from namegen.errors import ArtifactError, NamegenError, SettingError, printable
 from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import Contents, ModelFolder, model_name
-from namegen.outputs.room import check_room, check_writable
+from namegen.outputs.room import check_room, check_writable, readable_size
 from namegen.parameters import DEFAULT, Parameters, checked
 from namegen.progress import Progress, progress
 from namegen.storage.files import Hold, Location, location
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from namegen.training.fit import Fitted
 
 FEW = 100  # dev names
+TABLES = 12  # of float64[S, V], that a fit has in memory at its peak: measured on lists of 900 characters
 MOST = 0.9  # of the dev names
 
 T = TypeVar("T")
@@ -247,12 +248,32 @@ def learn(
 
 
 def count(plan: FitPlan) -> NgramCounts:
-    """Counts the n-grams of the training names."""
+    """Counts the n-grams of the training names.
+
+    Raises:
+        SettingError: if the models' tables would not fit the memory that is free.
+    """
     from namegen.corpus.ngrams import count_ngrams
 
     counts = count_ngrams(plan.split.train, plan.corpus.vocabulary, plan.recipe.order)
     log.info("%s contexts of up to %s symbols", f"{counts.states:,}", plan.recipe.order - 1)
+    _check_memory(counts, plan.recipe.states)
     return counts
+
+
+def _check_memory(counts: NgramCounts, added: int) -> None:
+    """Refuses tables that the memory cannot hold; a process that takes too much is killed without a word."""
+    states, free = counts.first_state[1:] + added, free_memory()  # of order 2, 3, and so on
+    needed = TABLES * 8 * len(counts.vocabulary) * states
+    if needed[-1] <= free:
+        return
+    what = (
+        f"{states[-1]:,} states of {len(counts.vocabulary)} symbols need about {readable_size(needed[-1])} of memory, "
+        f"and {readable_size(free)} are free"
+    )
+    fitting = int((needed <= free).sum())
+    lower = f"--order {fitting + 1}" if fitting else "a shorter list, or fewer --states"
+    raise SettingError(what, remedy=f"Use {lower}")
 
 
 def train(

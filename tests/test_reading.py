@@ -18,8 +18,9 @@ import pytest
 
 import namegen
 from conftest import refusal
+from namegen import pipeline
 from namegen.corpus.corpus import corpus_of, read_corpus
-from namegen.errors import CorpusError
+from namegen.errors import CorpusError, SettingError
 
 NAMES = ("Zoë", "Anna Lena", "Doe, Jane", 'O"Hara')
 FRAME = pl.DataFrame({"births": [3, 1, 4, 1], "name": NAMES, "note": ["x", None, "y", "z"]})
@@ -217,3 +218,19 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     path = tmp_path / "a.txt"
     path.write_text("Emma;F\nAva;F\n")
     assert "Read one column with --column" in refusal(capsys, "--names", path)
+
+
+def test_tables_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is fitted, a line says how much a fit needs, and the order that fits."""
+    names = ["emma", "olivia", "ava"] * 10
+    namegen.fit(names, model="kneser-ney")
+    monkeypatch.setattr(pipeline, "free_memory", lambda: 20_000)
+    with pytest.raises(
+        SettingError, match=r"states of 8 symbols need about .* kB of memory, and 20 kB are free"
+    ) as caught:
+        namegen.fit(names, model="kneser-ney", order=6)
+    order = int(caught.value.remedy.removeprefix("Use --order "))
+    namegen.fit(names, model="kneser-ney", order=order)
+    monkeypatch.setattr(pipeline, "free_memory", lambda: 5)
+    with pytest.raises(SettingError, match="Use a shorter list"):
+        namegen.fit(names, model="kneser-ney")
