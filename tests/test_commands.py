@@ -181,6 +181,7 @@ def test_the_model_of_a_data_set(output: Path, tmp_path: Path, capsysbinary: pyt
         (["sample", "OUTPUT", "--seed", "18446744073709551616"], "--seed"),
         (["sample", "OUTPUT", "--first", "9223372036854775807"], "2^63-1"),
         (["sample", "OUTPUT", "--format", "xml"], "--format"),
+        (["explain", "OUTPUT", "-emma"], "put -- before a name that begins with a hyphen"),
         (["score", "OUTPUT", "none.txt"], "none.txt: there is no such file"),
         (["score", "OUTPUT", "none.parquet"], "none.parquet: there is no such file"),
         (["score", "OUTPUT", "."], "is a folder"),

@@ -109,7 +109,9 @@ def describe(error: BaseException, program: str = "namegen") -> tuple[int, str]:
     """The exit code of an error, and its line."""
     if isinstance(error, click.ClickException):
         of = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else program
-        return 2, f"{error.format_message().rstrip('.')} (see {of} --help)"
+        is_name = isinstance(error, click.NoSuchOption) and of.endswith(" explain")
+        hint = "put -- before a name that begins with a hyphen" if is_name else f"see {of} --help"
+        return 2, f"{error.format_message().rstrip('.')} ({hint})"
     if isinstance(error, NamegenError):
         return 1 if isinstance(error, PassingError) else 2, str(error)
     if isinstance(error, OSError):
