@@ -104,6 +104,8 @@ def test_which_column(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"has no header: its first line has 18688\. .* --column 1"):
         read_corpus(path)
     assert read_corpus(path, column="1").names == ("Emma", "Olivia")
+    path.write_text("Name,2017,2018\nEmma,1,2\n")
+    assert read_corpus(path).names == ("Emma",)
     text = tmp_path / "a.txt"
     text.write_text("Emma;F\nOlivia;F\n")
     assert read_corpus(text, column="1").names == ("Emma", "Olivia")

@@ -320,9 +320,10 @@ def _column_of(frame: pl.DataFrame, where: str, column: str | None) -> list[str 
 
     there = frame.columns
     if column is None:
-        if headless := next((name for name in there if NUMBER.fullmatch(name)), None):
-            raise CorpusError(f"has no header: its first line has {headless}", where, USE_COLUMN)
         named = [name for name in there if name.strip().lower() == "name"]
+        number = next((name for name in there if NUMBER.fullmatch(name)), None)
+        if number and not named:
+            raise CorpusError(f"has no header: its first line has {number}", where, USE_COLUMN)
         texts = [name for name in there if _is_text(frame[name])]
         if len(named) != 1 and len(texts) != 1:
             which = f"{len(texts)} columns of text" if texts else "no column of text"
