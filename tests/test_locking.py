@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ import pytest
 
 import namegen
 from conftest import ROOT
+from namegen.errors import OutputError
 from namegen.storage.files import LOCK
 from namegen.storage.locks import alone_in, holder_of, is_busy
 from servers import wait_until
@@ -133,3 +135,19 @@ def test_who_is_busy(tmp_path: Path) -> None:
     assert not is_busy(tmp_path)
     with alone_in(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is refused at once, with what to do, and nothing waits for ever."""
+
+    def none(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", none)  # it is fcntl.flock
+    with (
+        pytest.raises(OutputError, match=r"is on a file system without locks .* Name another folder"),
+        alone_in(tmp_path),
+    ):
+        pass
+    assert not is_busy(tmp_path)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -157,3 +159,20 @@ def test_errors_are_one_printable_line() -> None:
     text = str(NamegenError("what\x1b[31m", "a\nb\u202e", "Do"))
     assert text == "a\\nb\\u202e: what\\x1b[31m. Do."
     assert printable("é ok\t") == "é ok\\t"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_folder_that_cannot_be_flushed(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On some mounts a folder has nothing to flush; a disk that fails is another matter."""
+    flush = os.fsync
+
+    def only_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", only_files)
+    fails = pytest.raises(OSError, match=os.strerror(number))
+    with nullcontext() if number == errno.EINVAL else fails:
+        write_atomically(tmp_path / "file", lambda path: path.write_bytes(b"whole"))
+    assert (tmp_path / "file").read_bytes() == b"whole"
