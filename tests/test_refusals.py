@@ -62,9 +62,9 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], w
         (b"", ["no names"]),
         (b"emma\n\xff\n", ["line 2", "byte 1", "not UTF-8"]),
         (b"emma\nz\x1b[31moe\n", ["line 2", "U+001B"]),
-        (b"emma\nst. john\n", ["line 2", "'.'"]),
+        (b"emma;F\nava;F\n", ["looks like a table", "--column"]),
         (b"a" * 65, ["line 1", "65 characters"]),
-        ("\n".join(chr(0x4E00 + i) for i in range(256)).encode(), ["line 256", "256 different characters"]),
+        ("\n".join(chr(0x4E00 + i) for i in range(16_257)).encode(), ["16,257 different characters"]),
         (b"emma\nava\nzoe\n", ["3 names are too few", "--holdout 0"]),
     ],
 )
