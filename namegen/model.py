@@ -20,7 +20,7 @@ from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import Contents, ModelFolder, ModelManifest
 from namegen.storage.files import Anywhere, Location, absolute, entries, location, make_folder
-from namegen.vocabulary import as_read
+from namegen.vocabulary import all_as_read, as_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +149,7 @@ class Model:
         if isinstance(names, Sequence):
             if not all(isinstance(name, str) for name in names):
                 raise TypeError("a list of names holds only text; for nulls use polars or Arrow")
-            return self.automaton.log_prob([as_read(name) for name in names]).tolist()
+            return self.automaton.log_prob(all_as_read(names)).tolist()
         return self._score_column(names)
 
     def _score_column(self, names: Any) -> Any:  # noqa: ANN401 - as `score`
@@ -167,7 +167,7 @@ class Model:
         if not is_text(names.type):
             raise TypeError(f"names must be text, not {names.type}")
         texts = names.cast(pa.string()).to_pylist()
-        scores = self.automaton.log_prob([as_read(text or "") for text in texts])
+        scores = self.automaton.log_prob(all_as_read([text or "" for text in texts]))
         import numpy as np
 
         return pa.array(scores, pa.float64(), mask=np.fromiter((text is None for text in texts), bool, len(texts)))

@@ -6,6 +6,7 @@ and otherwise as the first of "|", "␃" and the private characters from U+E000 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,19 @@ MAX_CHARACTERS = 127 * 128  # in codes of two symbols, of which there are 255
 LEADS, TAILS = 0xF0000, 0xF1000  # private characters that stand for the symbols of codes
 
 
+_SPACE = re.compile(r"\s|[\x1c-\x1f]")  # what `str.strip` takes away, of ASCII
+
+
 def as_read(text: str) -> str:
     """A name as every part reads it: NFC, and without the white space around it."""
-    return normalize("NFC", text.strip())
+    name = text.strip()
+    return name if name.isascii() else normalize("NFC", name)
+
+
+def all_as_read(names: Sequence[str]) -> Sequence[str]:
+    """Many names, each as `as_read` has it."""
+    text = "".join(names)
+    return names if text.isascii() and not _SPACE.search(text) else [as_read(name) for name in names]
 
 
 @dataclass(frozen=True)

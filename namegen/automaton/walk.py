@@ -31,22 +31,23 @@ def walk(
         log_probabilities: float64[S, V], in nats.
     """
     ids, lengths = vocabulary.encode(names)
-    characters = np.fromiter(map(len, names), np.int64, len(names))
+    characters = np.fromiter(map(len, names), np.int64, len(names)) if vocabulary.rare else lengths
     starts = np.cumsum(lengths) - lengths
     total = np.zeros(len(names))
     total[characters > MAX_LENGTH] = -np.inf
     active = np.flatnonzero(characters <= MAX_LENGTH)
-    last = np.where(
-        characters == MAX_LENGTH, lengths - 1, vocabulary.longest
-    )  # the step after which the end is certain
+    # the step after which the end is certain
+    last = np.where(characters == MAX_LENGTH, lengths - 1, vocabulary.longest)
     state = np.zeros(len(active), np.int32)
-    for step in range(vocabulary.longest + 1):
+    for step in range(vocabulary.longest + bool(vocabulary.rare)):
         inside = lengths[active] > step
         symbol = np.zeros(len(active), np.int64)
         symbol[inside] = ids[starts[active[inside]] + step]
         known = symbol >= 0
         total[active] += np.where(known, log_probabilities[state, symbol], -np.inf)
-        goes_on = inside & known & (step < last[active])
+        goes_on = inside & known
+        if vocabulary.rare:  # otherwise all names have 64 characters after the last step
+            goes_on &= step < last[active]
         state = successor[state, symbol][goes_on]
         active = active[goes_on]
         if not active.size:

@@ -30,6 +30,9 @@ _INNER_CONTROLS = re.compile("[\t\r\n]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # Soft hyphens, zero-width characters, marks of direction, and a byte order mark that is not at the start of a file.
 _INVISIBLE = re.compile("[\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+# Any of these, and what a comment begins with: few lines have one.
+_SUSPECTS = (pattern.pattern.strip("[]") for pattern in (_CONTROLS, _INNER_CONTROLS, _SURROGATES, _INVISIBLE))
+_SUSPECT = re.compile(f"[#{''.join(_SUSPECTS)}]")
 
 
 @dataclass(frozen=True)
@@ -160,13 +163,14 @@ def _parse(listing: Listing, *, skip_bad: bool, drop_invisible: bool) -> Corpus:
             continue
         line = _INVISIBLE.sub("", text) if drop_invisible else text
         name = as_read(line)
-        if problem := _problem(line, name):
-            problems.append((number, *problem))
-            continue
+        if len(name) > MAX_LENGTH or _SUSPECT.search(line):
+            if problem := _problem(line, name):
+                problems.append((number, *problem))
+                continue
+            invisible += bool(_INVISIBLE.search(name))
         if not name:
             blank += 1
             continue
-        invisible += bool(_INVISIBLE.search(name))
         names.append(name)
     if problems and not skip_bad:
         raise _refusal(listing, problems)
