@@ -2,7 +2,7 @@
 # docs/operations.md has the commands.
 FROM python:3.12-slim
 
-# the build of torch for CPUs has 0.2 GB; for a GPU: --build-arg TORCH=https://download.pytorch.org/whl/cu128
+# the build of torch for CPUs is the smallest; for a GPU: --build-arg TORCH=https://download.pytorch.org/whl/cu128
 ARG TORCH=https://download.pytorch.org/whl/cpu
 
 WORKDIR /namegen

@@ -145,12 +145,18 @@ class Vocabulary:
         return ids
 
     @cached_property
+    def composing(self) -> NDArray[np.bool_]:
+        """bool[V, V]: which pairs of characters NFC changes."""
+        letters, composing = self.symbols[1 : self.first_lead], np.zeros((len(self), len(self)), bool)
+        if not letters.isascii():
+            changes = [[normalize("NFC", a + b) != a + b for b in letters] for a in letters]
+            composing[1 : self.first_lead, 1 : self.first_lead] = changes
+        return composing
+
+    @property
     def composes(self) -> bool:
-        """Whether NFC changes any pair of symbols, so that a drawn name may have a different normalised spelling."""
-        letters = self.symbols[1 : self.first_lead]
-        if letters.isascii():
-            return False
-        return any(normalize("NFC", a + b) != a + b for a in letters for b in letters)
+        """Whether NFC changes any pair, so that a drawn name may have a different normalised spelling."""
+        return bool(self.composing.any())
 
     def encode(self, names: Sequence[str]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
         """The symbol ids of all names, end to end, and how many each name has.

@@ -310,7 +310,7 @@ async def make_older(database: str, run: str) -> None:
     engine = create_async_engine(database)
     async with engine.begin() as connection:
         last = "timestamp = '2026-01-02 03:04:05.678901' WHERE flow_run_id = :run AND name = 'Pending'"
-        changed = await connection.execute(text(f"UPDATE flow_run_state SET {last}"), {"run": run})  # noqa: S608
+        changed = await connection.execute(text(f"UPDATE flow_run_state SET {last}"), {"run": run})  # noqa: S608 - our own
         assert changed.rowcount == 1
     await engine.dispose()
 

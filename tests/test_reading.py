@@ -26,7 +26,7 @@ NAMES = ("Zoë", "Anna Lena", "Doe, Jane", 'O"Hara')
 FRAME = pl.DataFrame({"births": [3, 1, 4, 1], "name": NAMES, "note": ["x", None, "y", "z"]})
 
 
-def ipc(stream: bool) -> bytes:  # noqa: FBT001
+def ipc(stream: bool) -> bytes:  # noqa: FBT001 - called in two places
     sink = io.BytesIO()
     table = FRAME.to_arrow()
     with (pa.ipc.new_stream if stream else pa.ipc.new_file)(sink, table.schema) as writer:

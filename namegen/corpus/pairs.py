@@ -5,7 +5,7 @@ A smoothed model gives every pair of symbols some probability, also those that n
 
 from __future__ import annotations
 
-from unicodedata import category, normalize
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,7 @@ def allowed_pairs(corpus: Corpus) -> NDArray[np.bool_] | None:
     wrong[0] |= is_space
     wrong[:, 0] |= is_space
     wrong |= ~(is_mark | (kinds == "L"))[:, None] & is_mark
-    if not symbols[1:].isascii():
-        letters = symbols[1:first]
-        wrong[1:first, 1:first] |= np.array([[normalize("NFC", a + b) != a + b for b in letters] for a in letters])
+    wrong |= corpus.vocabulary.composing
     wrong &= count_ngrams(corpus.names, corpus.vocabulary, 2).counts == 0
     if spelling is not None:
         wrong |= ~spelling

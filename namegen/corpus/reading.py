@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from namegen.device import free_memory
 from namegen.errors import CorpusError, unreadable
@@ -346,8 +346,5 @@ def _is_text(values: pl.Series) -> bool:
 
     if values.dtype not in (pl.String, pl.Categorical, pl.Enum):
         return False
-    return any(_is_no_number(value) for value in values.drop_nulls().head(SAMPLE).cast(pl.String))
-
-
-def _is_no_number(value: str | None) -> TypeGuard[str]:
-    return bool(value and value.strip() and not NUMBER.fullmatch(value))
+    some = values.drop_nulls().head(SAMPLE).cast(pl.String)
+    return any(value.strip() and not NUMBER.fullmatch(value) for value in some)
