@@ -68,6 +68,28 @@ def free_memory() -> int:
 
 
 @contextmanager
+def repeatable(device: str) -> Iterator[None]:
+    """Inside the block, torch computes the same bits on a GPU every time; on a CPU it does so anyway.
+
+    Raises:
+        RuntimeError: for an operation that has no such form; so none can slip in.
+    """
+    if device != "cuda":
+        yield
+        return
+    import torch
+
+    # What cuBLAS needs for it. It is read once, at the first product of matrices in the process.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(mode=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=before)
+
+
+@contextmanager
 def memory_of(device: str) -> Iterator[None]:
     """Turns any out-of-memory error inside the block into a DeviceError. Torch and numpy report it in several ways."""
     try:

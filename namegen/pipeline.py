@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
 from namegen.corpus.corpus import Corpus, Split, corpus_of, names_frame, read_corpus, split
 from namegen.corpus.reading import READING, STDIN
-from namegen.device import cores, free_memory, memory_of, resolve_device, sampling_device
+from namegen.device import cores, free_memory, memory_of, repeatable, resolve_device, sampling_device
 from namegen.errors import ArtifactError, NamegenError, SettingError, printable
 from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
@@ -284,7 +284,7 @@ def train(
     from namegen.training.fit import fit_models
 
     device, started, passes = resolve_device(plan.device), time.perf_counter(), plan.recipe.network.all_passes
-    with progress(passes, "Training mlp, passes") as advance, memory_of(device):
+    with progress(passes, "Training mlp, passes") as advance, memory_of(device), repeatable(device):
         options: dict[str, Any] = {"checkpoint": checkpoint, "on_pass": advance, "allowed": allowed_pairs(plan.corpus)}
         fitted = fit_models(counts, plan.split.dev, plan.recipe, device, **options)
     seconds = round(time.perf_counter() - started, 3)

@@ -12,7 +12,7 @@ from namegen.training.recipe import Recipe
 SMALL = Recipe("blend", 4, 500, Settings(embedding=8, hidden=32, passes=6, batch=256), 0.2)
 
 
-def fit(names: Corpus, checkpoint: Checkpoint | None) -> Fitted:
+def fit(names: Corpus, checkpoint: Checkpoint | None, device: str = "cpu") -> Fitted:
     parts = split(names)
     counts = count_ngrams(parts.train[:3000], names.vocabulary, SMALL.order)
-    return fit_models(counts, parts.dev[:300], SMALL, "cpu", checkpoint=checkpoint)
+    return fit_models(counts, parts.dev[:300], SMALL, device, checkpoint=checkpoint)

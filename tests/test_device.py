@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import psutil
 import pytest
 import torch
 
+import small_training
 from namegen import device
-from namegen.device import free_memory, memory_of, resolve_device, sampling_device
+from namegen.corpus.corpus import Corpus
+from namegen.device import free_memory, memory_of, repeatable, resolve_device, sampling_device
 from namegen.errors import DeviceError
 
 
@@ -51,3 +54,20 @@ def test_sampling_without_a_gpu_knows_no_torch(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(device, "DRIVERS", ("libc.so.6",))
     monkeypatch.setattr(device, "resolve_device", resolve_device)
     assert sampling_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_only_a_gpu_has_to_be_told_to_repeat_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    for where, told in (("cpu", False), ("cuda", True)):
+        with repeatable(where):
+            assert torch.are_deterministic_algorithms_enabled() is told
+            assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is told
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_a_gpu_trains_the_same_network_twice(names: Corpus) -> None:
+    with repeatable("cuda"):
+        once, again = (small_training.fit(names, None, "cuda").tables["mlp"].probabilities for _ in range(2))
+    assert np.array_equal(once, again)
