@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -23,10 +22,8 @@ from namegen.storage.files import Anywhere, Location, absolute, entries, locatio
 from namegen.vocabulary import all_as_read, as_read
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 MANY = 10**6  # names: fewer fit any memory
 REMEDY = "Name a model's folder, its automaton.safetensors, a data set's folder, or an output folder with one model"
@@ -198,7 +195,7 @@ class Model:
 
         if not isinstance(name, str):
             raise TypeError(f"a name must be text, not {type(name).__name__}")
-        return explain(self.automaton, self._context_lengths, as_read(name), alternatives)
+        return explain(self.automaton, as_read(name), alternatives)
 
     def save(self, folder: Anywhere) -> None:
         """Writes the model to a folder, from which `load` reads it; the folder is made if it is missing.
@@ -236,12 +233,6 @@ class Model:
             remedy = "Load the model's whole folder"
             raise ArtifactError("is an automaton alone: nothing else is known of it", artifact.FILE, remedy)
         return self.source.contents() if isinstance(self.source, ModelFolder) else self.source
-
-    @cached_property
-    def _context_lengths(self) -> NDArray[np.int64]:
-        from namegen.automaton.explanation import context_lengths
-
-        return context_lengths(self.automaton)
 
 
 def load(path: Anywhere) -> Model:

@@ -113,11 +113,6 @@ class Vocabulary:
         """The id of the first lead; V without rare characters."""
         return max(len(self.symbols) - self.tails - self.leads, 1)
 
-    @property
-    def longest(self) -> int:
-        """How many symbols the longest name has: 64, or twice as many if there are codes."""
-        return 2 * MAX_LENGTH if self.rare else MAX_LENGTH
-
     @cached_property
     def spelling(self) -> NDArray[np.bool_] | None:
         """bool[V, V]: whether a code allows the second symbol after the first; None without codes."""

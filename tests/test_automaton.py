@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +196,11 @@ def test_a_newer_version_is_refused(tmp_path: Path, automaton: Automaton, versio
         "format_version": 1,
         "stream_version": 1,
         "order": 2,
+        "cap": 64,
         "vocabulary": automaton.vocabulary.symbols,
         "sha256": automaton.sha256,
     }
-    arrays: dict[str, NDArray[Any]] = {"weights": automaton.weights, "successor": automaton.successor}
+    arrays: dict[str, NDArray[Any]] = {name: getattr(automaton, name) for name in artifact._ARRAYS}
     save_file(arrays, path, {"namegen": json.dumps(metadata)})
     assert load(path).order == 2
     save_file(arrays, path, {"namegen": json.dumps({**metadata, version: 2})})
@@ -216,7 +218,8 @@ def test_a_sound_checksum_does_not_excuse_bad_arrays(tmp_path: Path, automaton: 
     bad_weights[3, 3] += 1
     good = automaton.weights
     for weights, successor in [(good, too_large), (good, negative), (bad_weights, automaton.successor)]:
-        artifact.save(Automaton(automaton.vocabulary, 2, weights, successor), tmp_path / "automaton.safetensors")
+        bad = replace(automaton, weights=weights, successor=successor)
+        artifact.save(bad, tmp_path / "automaton.safetensors")
         with pytest.raises(ArtifactError, match="altered"):
             load(tmp_path)
 

@@ -19,7 +19,7 @@ from namegen.sampling import kernel as cpu_kernel
 from namegen.sampling.cpu_sampler import CpuSampler
 from namegen.sampling.stream import MAX_INDEX, MAX_SEED, sample_batches, sampler_of
 from namegen.sampling.torch_sampler import TorchSampler
-from namegen.vocabulary import MAX_LENGTH, Vocabulary
+from namegen.vocabulary import Vocabulary
 
 # Letters of one, two, three and four bytes in UTF-8
 LETTERS = range(0x2F, 0x7F), range(0x100, 0x200), range(0x4E00, 0x4F00), range(0x10400, 0x10500)
@@ -49,7 +49,7 @@ def automata(draw: st.DrawFn) -> Automaton:
     letters = generator.permutation(np.concatenate(LETTERS[: wide + 1]))[: symbols - 1]
     vocabulary = Vocabulary("." + "".join(map(chr, sorted(letters.tolist()))))
     successor = generator.integers(0, states, (states, symbols), dtype=np.int32)
-    return Automaton(vocabulary, 2, weights, successor)
+    return Automaton(vocabulary, 2, weights, successor, np.ones(states, np.uint8), draw(st.sampled_from([1, 6, 64])))
 
 
 def by_torch(automaton: Automaton, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
@@ -103,7 +103,7 @@ def test_a_buffer_grows() -> None:
     weights = np.zeros((2, 3), np.int64)
     weights[:, 1:] = TOTAL // 2
     for symbols in (".ab", ".a漢"):
-        long = Automaton(Vocabulary(symbols), 2, weights, np.zeros((2, 3), np.int32))
+        long = Automaton(Vocabulary(symbols), 2, weights, np.zeros((2, 3), np.int32), np.ones(2, np.uint8))
         names, _ = CpuSampler(long).draw(1, 0, 20_000)
         names.validate(full=True)
         assert names.equals(by_torch(long, 1, 0, 20_000)[0])
@@ -120,11 +120,6 @@ def test_threads_share_a_sampler(automaton: Automaton) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(draw, starts)) == alone
         assert len({id(s) for s in pool.map(lambda _: sampler_of(automaton, "cpu"), range(8))}) == 1
-
-
-def test_the_length_is_the_vocabulary_s() -> None:
-    """The kernel, which must not take it from another file, has the bound of a name's length."""
-    assert cpu_kernel._LENGTH == MAX_LENGTH
 
 
 def run(program: str, **environment: str) -> str:
@@ -147,7 +142,8 @@ def test_no_torch_on_the_cpu() -> None:
         "import sys, numpy as np; from concurrent.futures import ThreadPoolExecutor;"
         "from namegen.automaton.automaton import Automaton; from namegen.model import Model;"
         "from namegen.vocabulary import Vocabulary;"
-        "one = Model(Automaton(Vocabulary('.a'), 2, np.array([[0, 2**32], [2**32, 0]]), np.ones((2, 2), np.int32)));"
+        "one = Model(Automaton(Vocabulary('.a'), 2, np.array([[0, 2**32], [2**32, 0]]), np.ones((2, 2), np.int32),"
+        "np.ones(2, np.uint8)));"
         "frames = list(ThreadPoolExecutor(4).map(lambda seed: one.sample(3, seed), range(8)));"
         "print(frames[7]['name'].to_list(), 'torch' in sys.modules)"
     )

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namegen.automaton.automaton import TOTAL
-from namegen.automaton.explanation import context_lengths
 from namegen.corpus.corpus import Corpus
 from namegen.corpus.ngrams import count_ngrams
 from namegen.errors import SettingError
@@ -37,9 +36,9 @@ def test_each_state_knows_its_context(names: Corpus) -> None:
     counts = count_ngrams(names.names[:3000], names.vocabulary, 5)
     table = kneser_ney.fit(counts)
     alone = quantise(table, counts)
-    assert context_lengths(alone).tolist() == counts.contexts().str.len_chars().to_list()
+    assert alone.context_lengths.tolist() == counts.contexts().str.len_chars().to_list()
     more = expand(counts, 500, lambda history, base: table[base])
-    added = context_lengths(quantise(more.probabilities, more))[counts.states :]
+    added = quantise(more.probabilities, more).context_lengths[counts.states :]
     unknown = len(names.vocabulary)
     history = more.history[counts.states :]
     # the boundary stands once for all that is before the name

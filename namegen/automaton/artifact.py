@@ -19,7 +19,7 @@ from namegen.vocabulary import Vocabulary
 
 FILE = "automaton.safetensors"
 FORMAT_VERSION = 1
-_ARRAYS = ("weights", "successor")
+_ARRAYS = ("weights", "successor", "context_lengths")
 
 
 def save(automaton: Automaton, path: Location, hold: Hold = UNHELD) -> None:
@@ -28,11 +28,12 @@ def save(automaton: Automaton, path: Location, hold: Hold = UNHELD) -> None:
         "format_version": FORMAT_VERSION,
         "stream_version": STREAM_VERSION,
         "order": automaton.order,
+        "cap": automaton.cap,
         "vocabulary": automaton.vocabulary.symbols,
         **({"rare": automaton.vocabulary.rare} if automaton.vocabulary.rare else {}),
         "sha256": automaton.sha256,
     }
-    arrays: dict[str, NDArray[Any]] = {"weights": automaton.weights, "successor": automaton.successor}
+    arrays: dict[str, NDArray[Any]] = {name: getattr(automaton, name) for name in _ARRAYS}
     # One entry, because safetensors writes several in an order that changes from run to run. And not `save_file`,
     # whose files only their owner can read.
     contents = to_bytes(arrays, {"namegen": json.dumps(metadata)})
@@ -57,7 +58,8 @@ def load(path: Anywhere) -> Automaton:
             metadata = json.loads((file.metadata() or {})["namegen"])
             _check_versions(metadata, where)
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-        automaton = Automaton(Vocabulary(metadata["vocabulary"], metadata.get("rare", "")), metadata["order"], **arrays)
+        vocabulary = Vocabulary(metadata["vocabulary"], metadata.get("rare", ""))
+        automaton = Automaton(vocabulary, metadata["order"], **arrays, cap=metadata["cap"])
         if not automaton.is_sound:
             raise ArtifactError("was altered: its order or its arrays are no automaton's", where, remedy)
         if automaton.sha256 != metadata["sha256"]:

@@ -40,24 +40,31 @@ TOTAL = 2**32  # the sum of a row's weights
 class Automaton:
     """A probabilistic automaton over S states and V symbols; a name is a walk from state 0 to the boundary.
 
-    A name ends after 64 characters at the latest: the boundary then follows with probability 1.
-
     Args:
         vocabulary: the symbols.
         order: n, as in n-gram, of the contexts that became states.
         weights: int64[S, V]: the probability of each symbol times 2^32.
         successor: int32[S, V]: the state after each symbol; 0 for the boundary.
+        context_lengths: uint8[S]: how many symbols the context of each state has, counting back from the last one.
+        cap: the most characters of a name: after so many, the boundary follows with probability 1.
     """
 
     vocabulary: Vocabulary
     order: int
     weights: NDArray[np.int64]
     successor: NDArray[np.int32]
+    context_lengths: NDArray[np.uint8]
+    cap: int = MAX_LENGTH
 
     @property
     def states(self) -> int:
         """S, the number of states."""
         return len(self.weights)
+
+    @property
+    def longest(self) -> int:
+        """How many symbols the longest name has: the cap, or twice as many if there are codes."""
+        return 2 * self.cap if self.vocabulary.rare else self.cap
 
     @property
     def column_bits(self) -> int:
@@ -76,10 +83,10 @@ class Automaton:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the vocabulary, the order and the arrays, in hex: the automaton's identity."""
+        """SHA-256 of the vocabulary, the order, the cap and the arrays, in hex: the automaton's identity."""
         spelt = [self.vocabulary.symbols, *filter(None, [self.vocabulary.rare])]
-        digest = hashlib.sha256(json.dumps([*spelt, self.order, self.weights.shape]).encode())
-        for array in (self.weights, self.successor):
+        digest = hashlib.sha256(json.dumps([*spelt, self.order, self.cap, self.weights.shape]).encode())
+        for array in (self.weights, self.successor, self.context_lengths):
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
@@ -89,15 +96,19 @@ class Automaton:
 
     @property
     def is_sound(self) -> bool:
-        """Whether what is computed from it stays inside the arrays, and ends: the order, shapes and types, A1, A4."""
+        """Whether what is computed from it stays inside the arrays, and ends: numbers, shapes and types, A1, A4."""
         shape = (self.states, len(self.vocabulary))
         return (
             type(self.order) is int
             and 2 <= self.order <= MAX_LENGTH + 2
+            and type(self.cap) is int
+            and 1 <= self.cap <= MAX_LENGTH
             and self.weights.dtype == np.int64
             and self.successor.dtype == np.int32
             and self.weights.shape == self.successor.shape == shape
-            and self.states >= shape[1]
+            and self.states > 0
+            and self.context_lengths.dtype == np.uint8
+            and self.context_lengths.shape == shape[:1]
             and bool((self.weights >= 0).all() and (self.weights <= TOTAL).all())
             and bool((self.weights.sum(axis=1) == TOTAL).all())
             and bool((self.successor >= 0).all() and (self.successor < self.states).all())
@@ -129,7 +140,7 @@ class Automaton:
         >>> automaton.log_prob(["emma", "Zoë"]).round(3)
         array([-12.572,    -inf])
         """
-        return walk(names, self.vocabulary, self.successor, self.log_probabilities)
+        return walk(names, self.vocabulary, self.successor, self.log_probabilities, self.cap)
 
     def stream(self, seed: int) -> dict[str, Any]:
         """Everything that decides the names drawn with `seed`, as JSON."""

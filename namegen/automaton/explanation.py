@@ -8,22 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.errors import SettingError
-from namegen.vocabulary import MAX_LENGTH
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def explain(automaton: Automaton, context_lengths: NDArray[np.int64], name: str, alternatives: int) -> pl.DataFrame:
-    """A row for each symbol of a name and one for its end; see `Model.explain`.
-
-    Args:
-        context_lengths: int64[S], as from `context_lengths`.
-    """
+def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
+    """A row for each symbol of a name and one for its end; see `Model.explain`."""
     import polars as pl  # slow to import
 
     if alternatives < 0:
@@ -33,7 +27,7 @@ def explain(automaton: Automaton, context_lengths: NDArray[np.int64], name: str,
     for step, symbol in enumerate(name + symbols[0], 1):
         codes = [0] if step > len(name) else vocabulary.encode([symbol])[0].tolist()
         weights, log_probabilities = automaton.weights[state], automaton.log_probabilities[state]
-        if step > MAX_LENGTH:  # the end is certain
+        if step > automaton.cap:  # the end is certain
             is_end = np.arange(len(symbols)) == 0
             weights, log_probabilities = TOTAL * is_end, np.where(is_end, 0.0, -np.inf)
         number = codes[0]
@@ -51,7 +45,7 @@ def explain(automaton: Automaton, context_lengths: NDArray[np.int64], name: str,
             (
                 step,
                 "".join(before[-(automaton.order - 1) :]),
-                "".join(before[len(before) - int(context_lengths[state]) :]),
+                "".join(before[len(before) - int(automaton.context_lengths[state]) :]),
                 symbol.encode("utf-8", "backslashreplace").decode(),  # half a surrogate pair is not text
                 probability,
                 log_prob if weight else -np.inf,
@@ -72,24 +66,3 @@ def explain(automaton: Automaton, context_lengths: NDArray[np.int64], name: str,
         "alternatives": pl.List(other),
     }
     return pl.DataFrame(rows, schema, orient="row")
-
-
-def context_lengths(automaton: Automaton) -> NDArray[np.int64]:
-    """int64[S]: how many symbols the context of each state has, counting back from the last one drawn.
-
-    States 0 to V-1 are the single symbols. A longer context is first reached from the context without its last
-    symbol, so the states at distance k from those have contexts of k+1 symbols, up to n-1. All that are farther away
-    have n-1, so n-2 steps are enough, whatever leads where.
-    """
-    successor, (states, symbols) = automaton.successor, automaton.successor.shape
-    longest = automaton.order - 1
-    lengths = np.full(states, longest, np.int64)
-    lengths[:symbols] = 1
-    is_reached = np.arange(states) < symbols
-    frontier = np.arange(symbols)
-    for length in range(2, longest):
-        after = np.unique(successor[frontier, 1:])
-        frontier = after[~is_reached[after]]
-        is_reached[frontier] = True
-        lengths[frontier] = length
-    return lengths

@@ -15,11 +15,12 @@ def walk(
     vocabulary: Vocabulary,
     successor: NDArray[np.int32],
     log_probabilities: NDArray[np.float64],
+    cap: int = MAX_LENGTH,
 ) -> NDArray[np.float64]:
     """float64[len(names)]: the log-probability of each name in nats, end included, added in the order of the steps.
 
-    A name that has a character outside the vocabulary, or more than 64 characters, gets -inf. After the 64th
-    character the end is certain and adds 0. With one state, where "a" has probability 1/4 and the end 1/2:
+    A name that has a character outside the vocabulary, or more characters than the cap, gets -inf. After so many, the
+    end is certain and adds 0. With one state, where "a" has probability 1/4 and the end 1/2:
 
     >>> table = np.log(np.array([[1/2, 1/4, 1/4]]))
     >>> walk(["a", "", "x"], Vocabulary(".ab"), np.zeros((1, 3), np.int32), table).round(4)
@@ -29,24 +30,26 @@ def walk(
         names: taken as they are; a corpus is NFC-normalised.
         successor: int32[S, V], of an automaton or of a model's contexts.
         log_probabilities: float64[S, V], in nats.
+        cap: the most characters of a name.
     """
     ids, lengths = vocabulary.encode(names)
     characters = np.fromiter(map(len, names), np.int64, len(names)) if vocabulary.rare else lengths
     starts = np.cumsum(lengths) - lengths
     total = np.zeros(len(names))
-    total[characters > MAX_LENGTH] = -np.inf
-    active = np.flatnonzero(characters <= MAX_LENGTH)
+    total[characters > cap] = -np.inf
+    active = np.flatnonzero(characters <= cap)
+    longest = 2 * cap if vocabulary.rare else cap
     # the step after which the end is certain
-    last = np.where(characters == MAX_LENGTH, lengths - 1, vocabulary.longest)
+    last = np.where(characters == cap, lengths - 1, longest)
     state = np.zeros(len(active), np.int32)
-    for step in range(vocabulary.longest + bool(vocabulary.rare)):
+    for step in range(longest + bool(vocabulary.rare)):
         inside = lengths[active] > step
         symbol = np.zeros(len(active), np.int64)
         symbol[inside] = ids[starts[active[inside]] + step]
         known = symbol >= 0
         total[active] += np.where(known, log_probabilities[state, symbol], -np.inf)
         goes_on = inside & known
-        if vocabulary.rare:  # otherwise all names have 64 characters after the last step
+        if vocabulary.rare:  # otherwise the last step is the cap
             goes_on &= step < last[active]
         state = successor[state, symbol][goes_on]
         active = active[goes_on]

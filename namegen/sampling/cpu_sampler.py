@@ -33,9 +33,9 @@ class CpuSampler:
         vocabulary = automaton.vocabulary
         self._codes = byte_codes(vocabulary.symbols + vocabulary.rare)
         self._spelling = np.array(
-            [len(vocabulary), vocabulary.first_lead, vocabulary.leads, vocabulary.tails], np.uint64
+            [len(vocabulary), vocabulary.first_lead, vocabulary.leads, vocabulary.tails, automaton.cap], np.uint64
         )
-        self._longest = np.uint64(vocabulary.longest)
+        self._longest = np.uint64(automaton.longest)
 
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
         """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities (nats).

@@ -19,7 +19,6 @@ from namegen.automaton.compiled import compiled, f64, i32, i64, inlined, prefetc
 # One entry per state and symbol. At 16 bytes, none straddles two cache lines.
 ENTRY = np.dtype([("log_prob", np.float64), ("successor", np.uint32), ("unused", np.uint32)])
 
-_LENGTH = 64  # the most characters of a name
 _BLOCK = 4  # words per call of Philox
 _GROUP = 1024  # names that step together; their buffers fit the caches of one core
 _SHORT = 16  # bytes of a name that are copied in one move
@@ -196,16 +195,16 @@ def _join_bytes(data, used, drawn, lengths, ends):
     return used
 
 
-@compiled(u8[:, ::1], u64, u16[::1], u64, u64, u64, u64[::1])
-def _end_full(drawn, step, active, going, first_lead, tails, characters):
-    """Ends the names with 64 characters, where some symbols are leads, and no characters. Returns how many go on."""
+@compiled(u8[:, ::1], u64, u16[::1], u64, u64, u64, u64, u64[::1])
+def _end_full(drawn, step, active, going, first_lead, tails, cap, characters):
+    """Ends the names as long as the cap, where some symbols are leads, and no characters. Returns how many go on."""
     kept = u64(0)
     for j in range(going):
         i = u64(active[j])
         symbol = u64(drawn[i, step])
         characters[i] += u64(symbol < first_lead or symbol >= tails)
         active[kept] = i
-        kept += u64(characters[i] < u64(_LENGTH))
+        kept += u64(characters[i] < cap)
     return kept
 
 
@@ -238,7 +237,7 @@ def draw(cells, entries, column_bits, codes, spelling, longest, seed, first, cou
     Args:
         cells, entries, column_bits: as in `lay_out`.
         codes: uint8[V + R, 1 + w]: as from `cpu_sampler.byte_codes`; those of the R rare characters follow.
-        spelling: uint64[4]: V, the first lead, and how many leads and tails there are.
+        spelling: uint64[5]: V, the first lead, how many leads and tails there are, and the cap.
         longest: how many symbols the longest name has.
         count: below 2^23, so that the offsets fit int32.
 
@@ -254,7 +253,7 @@ def draw(cells, entries, column_bits, codes, spelling, longest, seed, first, cou
     words, state = np.empty((2, _BLOCK, _GROUP), np.uint32), np.empty(_GROUP, np.uint32)
     active, symbol = np.empty(_GROUP, np.uint16), np.empty(_GROUP, np.uint8)
     drawn, length = np.empty((_GROUP, longest), np.uint8), np.empty(_GROUP, np.uint64)
-    room = u64(_GROUP * _LENGTH + _SHORT) * width  # the most bytes that a group takes
+    room = (u64(_GROUP) * longest + u64(_SHORT)) * width  # the most bytes that a group takes
     data = np.empty(count * u64(8) * width + room, np.uint8)
     offsets, log_prob = np.zeros(count + u64(1), np.int32), np.zeros(count)
     used = u64(0)
@@ -274,7 +273,8 @@ def draw(cells, entries, column_bits, codes, spelling, longest, seed, first, cou
                 drawn[:, step], length, total,
             )  # fmt: skip
             if spelling[2] > u64(0):
-                going = _end_full(drawn, step, active, going, spelling[1], spelling[1] + spelling[2], characters)
+                tails = spelling[1] + spelling[2]
+                going = _end_full(drawn, step, active, going, spelling[1], tails, spelling[4], characters)
             if going == 0:
                 break
         if used + room > u64(len(data)):

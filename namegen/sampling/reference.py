@@ -15,7 +15,6 @@ from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.automaton.logarithm import ln
 from namegen.sampling.philox import philox4x32
 from namegen.sampling.stream import arrow_strings
-from namegen.vocabulary import MAX_LENGTH
 
 
 class ReferenceSampler:
@@ -44,7 +43,7 @@ class ReferenceSampler:
         rest_bits = 32 - automaton.column_bits
         vocabulary = automaton.vocabulary
         name, log_prob, state, lead = "", 0.0, 0, 0
-        for step in range(vocabulary.longest):
+        for step in range(automaton.longest):
             counter = (index % 2**32, index >> 32, step // 4, 0)
             word = philox4x32(counter, (seed % 2**32, seed >> 32))[step % 4]
             column, rest = word >> rest_bits, word % 2**rest_bits
@@ -60,7 +59,7 @@ class ReferenceSampler:
                 continue
             tail = code - vocabulary.leads
             name += vocabulary.symbols[symbol] if tail < 0 else vocabulary.rare[lead * vocabulary.tails + tail]
-            if len(name) == MAX_LENGTH:  # the end is certain
+            if len(name) == automaton.cap:  # the end is certain
                 break
         return name, log_prob
 

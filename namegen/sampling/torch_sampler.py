@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from namegen.automaton.automaton import Automaton
 from namegen.sampling.philox import philox4x32
-from namegen.vocabulary import MAX_LENGTH, Vocabulary
+from namegen.vocabulary import Vocabulary
 
 
 class TorchSampler:
@@ -26,7 +26,7 @@ class TorchSampler:
         threshold, alias = automaton.alias_tables
         self.device = device
         self.column_bits = automaton.column_bits
-        self.vocabulary = automaton.vocabulary
+        self.vocabulary, self.cap, self.longest = automaton.vocabulary, automaton.cap, automaton.longest
         self.symbols = len(automaton.vocabulary)
         self.cells = flat(threshold.astype(np.int64) << 8 | alias)  # in one number, because they are read together
         self.successor = flat(automaton.successor.astype(np.int64))
@@ -41,7 +41,7 @@ class TorchSampler:
         """The symbols of all names, end to end; the length of each, without the boundary; the log-probabilities."""
         key = seed & 0xFFFFFFFF, seed >> 32
         rest_bits = 32 - self.column_bits
-        lengths = torch.full((count,), self.vocabulary.longest, dtype=torch.int64, device=self.device)
+        lengths = torch.full((count,), self.longest, dtype=torch.int64, device=self.device)
         log_prob = torch.zeros(count, dtype=torch.float64, device=self.device)
         # Of each unfinished name: its place in the batch, its state, its log-probability so far, and its unused words.
         active = torch.arange(count, device=self.device)
@@ -50,7 +50,7 @@ class TorchSampler:
         characters = torch.zeros_like(active)
         words: list[torch.Tensor] = []
         steps: list[tuple[torch.Tensor, torch.Tensor]] = []  # per step: the unfinished names and their symbols
-        for step in range(self.vocabulary.longest):
+        for step in range(self.longest):
             if not words:
                 index = active + first
                 block = torch.tensor([step // 4], device=self.device)
@@ -73,16 +73,16 @@ class TorchSampler:
             symbol = symbol.index_select(0, go_on)
             steps.append((active, symbol))
             state = self.successor.index_select(0, entry.index_select(0, go_on))
-            if self.vocabulary.rare:  # otherwise each symbol is a character, and all have 64 at once
+            if self.vocabulary.rare:  # otherwise each symbol is a character, and all reach the cap at once
                 code = symbol - self.vocabulary.first_lead
                 characters = characters.index_select(0, go_on) + ((code < 0) | (code >= self.vocabulary.leads))
-                is_full = characters == MAX_LENGTH
+                is_full = characters == self.cap
                 lengths.index_fill_(0, active[is_full], step + 1)
                 log_prob.index_copy_(0, active[is_full], so_far[is_full])
                 active, so_far, state, characters, *words = (
                     kept[~is_full] for kept in (active, so_far, state, characters, *words)
                 )
-        log_prob.index_copy_(0, active, so_far)  # names of 64 characters, which end with probability 1
+        log_prob.index_copy_(0, active, so_far)  # names as long as the cap, which end with probability 1
         starts = torch.cumsum(lengths, 0) - lengths
         symbols = torch.empty(int(lengths.sum()), dtype=torch.uint8, device=self.device)
         for step, (names, drawn) in enumerate(steps):

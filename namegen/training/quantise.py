@@ -31,6 +31,10 @@ class Contexts(Protocol):
     def successor(self) -> NDArray[np.int32]:
         """int32[S, V]: the context after each symbol."""
 
+    @property
+    def history(self) -> NDArray[np.uint16]:
+        """uint16[S, n-1]: the symbols of each context, as in NgramCounts."""
+
 
 def quantise(probabilities: NDArray[np.float64], contexts: Contexts) -> Automaton:
     """The automaton of a model's table; see `round_to_weights`.
@@ -60,7 +64,7 @@ def quantise(probabilities: NDArray[np.float64], contexts: Contexts) -> Automato
     weights = round_to_weights(probabilities)
     if (stuck := _stuck_states(weights, successor)).size:
         raise ModelError(f"{stuck.size} states cannot reach the end; the first is state {stuck[0]}")
-    return Automaton(contexts.vocabulary, contexts.order, weights, successor)
+    return Automaton(contexts.vocabulary, contexts.order, weights, successor, _lengths(contexts))
 
 
 def round_to_weights(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -90,6 +94,14 @@ def round_to_weights(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     rows = np.arange(len(weights_int))
     weights_int[rows, weights_int.argmax(axis=1)] += np.minimum(missing, 0)
     return weights_int
+
+
+def _lengths(contexts: Contexts) -> NDArray[np.uint8]:
+    """uint8[S]: how many symbols each context has. The boundary counts once, and stands for all before the name."""
+    known = contexts.history < len(contexts.vocabulary)
+    boundaries = (contexts.history == 0).sum(axis=1)
+    lengths: NDArray[np.integer] = known.sum(axis=1) - np.maximum(boundaries - 1, 0)
+    return lengths.astype(np.uint8)
 
 
 def _stuck_states(weights: NDArray[np.int64], successor: NDArray[np.int32]) -> NDArray[np.int64]:
