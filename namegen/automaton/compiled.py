@@ -28,7 +28,7 @@ except Exception as error:
     raise SettingError(what, remedy="Correct the variable, or unset it") from error
 
 u8, u16, u32, u64 = numba.uint8, numba.uint16, numba.uint32, numba.uint64
-i32, i64, f64 = numba.int32, numba.int64, numba.float64
+i32, i64, f64, boolean = numba.int32, numba.int64, numba.float64, numba.boolean
 
 
 def read_only(scalar, dimensions):

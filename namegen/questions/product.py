@@ -5,22 +5,67 @@ continuation answers. Elsewhere h(s) is the sum of w(s, v) h(successor(s, v)) ov
 probability of v is its share of the sum.
 
 A walk has up to 128 steps of probability 2^-32 or more, so h may be far below what a float64 holds. It is kept as a
-mantissa and an exponent. All operations are such as IEEE 754 rounds exactly, in a fixed order, so the results have the
-same bits on every machine.
+value of 2^-512 or more, or 0, and how often it was multiplied by 2^512. All operations are such as IEEE 754 rounds
+exactly, in a fixed order, so the results have the same bits on every machine.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from namegen.automaton.compiled import compiled, f64, i32, i64, inlined, read_only, u8, u64
+from namegen.automaton.compiled import boolean, compiled, f64, i32, i64, inlined, read_only, u8, u64
 
-_BELOW = 1100  # beside 1, 2^-1100 and less is nothing
-POWERS = np.ldexp(1.0, -np.arange(_BELOW + 1))  # of 1/2; the last ones are 0
+_SHIFT = 2.0**512
+SHIFTS = 127
+_FINAL = 128
+_DENSE = 2**24  # so many numbers are a table, and more a hash table
 _SETTLED = 2.0**-50  # a relative change that is rounding
+_TOTAL = 2.0**32
+_POSSIBLE = 1e-300  # the least probability of what is possible: it is rounded up to a weight of 1
 _flags, _numbers, _wide, _table = read_only(u8, 1), read_only(i32, 1), read_only(i64, 1), read_only(i32, 2)
+_weights, _floats = read_only(i64, 2), read_only(f64, 1)
+
+
+def pairs(successor, condition, is_free, most):
+    """The pairs of a graph's state and a condition's that names reach from (0, 0), in breadth-first order.
+
+    Args:
+        successor: int32[N, V]: -1 where no name goes on.
+        condition: a `Condition` with Q states.
+        is_free: bool[Q]: its free states, which count as one, Q.
+        most: how many pairs are enough.
+
+    Returns:
+        state int32[M], of the graph; part int32[M], of the condition; after int32[M, V]: the pair after each symbol, or
+        -1. If there are more than `most`, M is 0.
+    """
+    symbols, parts, room = successor.shape[1], len(is_free) + 1, min(2**12, most)
+    state, part, after = (np.empty(shape, np.int32) for shape in (room, room, (room, symbols)))
+    state[0], part[0] = 0, len(is_free) if is_free[0] else 0
+    is_dense = len(successor) * parts <= _DENSE
+    slots = 2**20
+    keys = np.full(1 if is_dense else slots, -1)
+    values = np.full(len(successor) * parts if is_dense else slots, -1, np.int32)
+    _enter(keys, values, part[:1].astype(np.int64), is_dense)
+    count = done = 0
+    arrays = condition.usual, condition.first, condition.symbol, condition.target, is_free.view(np.uint8)
+    while True:
+        count, done = _pairs(successor, *arrays, state, part, after, keys, values, is_dense, max(count, 1), done)
+        if done == count:
+            return state[:count], part[:count], after[:count]
+        if count == most:
+            return state[:0], part[:0], after[:0]
+        room = min(2 * room, most)
+        state, part, after = (_longer(array[:count], room) for array in (state, part, after))
+        if not is_dense and 2 * room > len(keys):
+            keys, values = np.full(4 * len(keys), -1), np.full(4 * len(keys), -1, np.int32)
+            _enter(keys, values, state[:count].astype(np.int64) * parts + part[:count], is_dense)
+
+
+def _longer(array, room):
+    longer = np.empty((room, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 @inlined
@@ -32,31 +77,28 @@ def _slot(keys, key, mask):
     return place
 
 
-@compiled(_table, _numbers, _wide, _flags, _numbers, _flags, i64)
-def pairs(successor, usual, first, symbol, target, is_free, most):
-    """The pairs of a graph's state and a condition's that names reach from (0, 0), in breadth-first order.
-
-    All free states of the condition count as one, Q.
-
-    Args:
-        successor: int32[N, V]: -1 where no name goes on.
-        usual, first, symbol, target, is_free: of a `Condition` with Q states.
-        most: how many pairs are enough.
-
-    Returns:
-        state int32[M], of the graph; part int32[M], of the condition; after int32[M, V]: the pair after each symbol, or
-        -1. If there are more than `most`, then M is 0.
-    """
-    symbols, free = successor.shape[1], len(usual)
-    room = min(i64(4096), most)
-    state, part, after = np.empty(room, np.int32), np.empty(room, np.int32), np.empty((room, symbols), np.int32)
-    keys, values = np.full(16384, -1, np.int64), np.empty(16384, np.int32)
+@compiled(i64[::1], i32[::1], i64[::1], boolean)
+def _enter(keys, values, new, is_dense):
+    """Numbers the keys from 0 on: in a hash table, or where it is dense in `values` alone."""
     mask = u64(len(keys) - 1)
+    for i in range(len(new)):
+        place = u64(new[i]) if is_dense else _slot(keys, new[i], mask)
+        if not is_dense:
+            keys[place] = new[i]
+        values[place] = i
+
+
+@compiled(
+    _table, _numbers, _wide, _flags, _numbers, _flags,
+    i32[::1], i32[::1], i32[:, ::1], i64[::1], i32[::1], boolean, i64, i64,
+)  # fmt: skip
+def _pairs(
+    successor, usual, first, symbol, target, is_free, state, part, after, keys, values, is_dense, count, done
+):  # fmt: skip
+    """Goes on from `done` of `count` pairs until there are no more or the arrays are full. Returns the same two."""
+    # The arrays are never replaced in here: that makes numba's code 18 times slower.
+    symbols, free, mask = successor.shape[1], len(usual), u64(len(keys) - 1)
     now = np.empty(symbols, np.int32)  # the condition's state after each symbol
-    state[0], part[0] = 0, free if is_free[0] else 0
-    place = _slot(keys, i64(part[0]), mask)
-    keys[place], values[place] = part[0], 0
-    count, done = i64(1), i64(0)
     while done < count:
         n, q = i64(state[done]), i64(part[done])
         if q == free:
@@ -74,31 +116,19 @@ def pairs(successor, usual, first, symbol, target, is_free, most):
             if q < free and is_free[q]:
                 q = free
             key = to * (free + 1) + q
-            place = _slot(keys, key, mask)
-            if keys[place] < 0:
-                if count == most:
-                    return state[:0], part[:0], after[:0]
-                if count == room:
-                    room = min(2 * room, most)
-                    old_state, old_part, old_after = state, part, after
-                    state, part = np.empty(room, np.int32), np.empty(room, np.int32)
-                    after = np.empty((room, symbols), np.int32)
-                    state[:count], part[:count], after[:count] = old_state, old_part, old_after
-                if 2 * count > len(keys):
-                    old_keys, old_values = keys, values
-                    keys, values = np.full(4 * len(old_keys), -1, np.int64), np.empty(4 * len(old_keys), np.int32)
-                    mask = u64(len(keys) - 1)
-                    for old in range(len(old_keys)):
-                        if old_keys[old] >= 0:
-                            place = _slot(keys, old_keys[old], mask)
-                            keys[place], values[place] = old_keys[old], old_values[old]
-                    place = _slot(keys, key, mask)
-                keys[place], values[place] = key, count
-                state[count], part[count] = to, q
+            place = u64(key) if is_dense else _slot(keys, key, mask)
+            number = i64(values[place])
+            if number < 0:
+                if count == len(state):
+                    return count, done
+                if not is_dense:
+                    keys[place] = key
+                values[place], state[count], part[count] = count, to, q
+                number = count
                 count += 1
-            after[done, v] = values[place]
+            after[done, v] = number
         done += 1
-    return state[:count], part[:count], after[:count]
+    return count, done
 
 
 @compiled(_table, _flags)
@@ -170,111 +200,97 @@ def postorder(successor):
     return order[:left]
 
 
-@compiled(_table, _flags, _flags, _numbers, read_only(i64, 2), read_only(f64, 1), _numbers, i64)
-def backward(successor, ends, free, row, weights, powers, order, sweeps):
-    """The probability h of answering from each state, by sweeps in postorder; parts without circles need only one.
+@inlined
+def _shifted(successor, weights, ends, value, kind, s):
+    """The sum of a state in which some terms are far smaller than others, with the shift of the largest."""
+    least = i64(0 if ends[s] else _FINAL)
+    for v in range(1, successor.shape[1]):
+        to = successor[s, v]
+        if to >= 0 and value[to] > 0.0:
+            least = min(least, i64(kind[to] & u8(SHIFTS)))
+    total = np.float64(weights[s, 0]) if ends[s] else 0.0
+    for v in range(1, successor.shape[1]):
+        to = successor[s, v]
+        if to >= 0:
+            shift = i64(kind[to] & u8(SHIFTS)) - least
+            if shift <= 1:
+                total += weights[s, v] * value[to] * (1.0 if shift == 0 else 1.0 / _SHIFT)
+    return total, least
+
+
+@compiled(_table, _weights, _flags, _flags, i64)
+def backward(successor, weights, ends, free, sweeps):
+    """The probability h of answering from each state, by sweeps from the last to the first.
 
     Args:
-        successor: int32[N, V]; -1 where no name goes on.
+        successor: int32[N, V], in breadth-first order, so that a sweep is nearly enough where there are no circles.
+        weights: int64[N, V], of the automaton, for each state of the graph.
         ends, free: bool[N]: whether a name may end here, and whether every continuation answers.
-        row: int32[N]: the row of `weights` of each state.
-        weights: int64[S, V], of the model's automaton.
-        powers: `POWERS`.
-        order: from `postorder`.
         sweeps: how many are enough.
 
     Returns:
-        mantissa float64[N], exponent int64[N]: h = mantissa * 2^exponent, with a mantissa of 0 or in [1/2, 1).
+        value float64[N], kind uint8[N]: h = value / 2^(512 shift), where the shift is the lower seven bits of kind.
         whether the last sweep changed nothing but the last bits.
     """
     states, symbols = successor.shape
-    mantissa, exponent, settled = np.zeros(states), np.zeros(states, np.int64), np.zeros(states, np.uint8)
+    value, kind = np.zeros(states), np.zeros(states, np.uint8)  # the upper bit of kind: the value is final
     for s in range(states):
         if free[s]:
-            mantissa[s], exponent[s], settled[s] = 0.5, 1, 1
+            value[s], kind[s] = 1.0, _FINAL
     for _ in range(sweeps):
         is_done = True
-        for i in range(len(order)):
-            s = i64(order[i])
-            if settled[s]:
+        for s in range(states - 1, -1, -1):
+            if kind[s] & _FINAL:
                 continue
-            of = i64(row[s])
-            top, all_settled = i64(-1000000000), True
-            if ends[s]:
-                top = i64(1)
+            every, some = u8(_FINAL), u8(0)
+            total = np.float64(weights[s, 0]) if ends[s] else 0.0
             for v in range(1, symbols):
-                to = i64(successor[s, v])
+                to = successor[s, v]
                 if to >= 0:
-                    all_settled = all_settled and settled[to] != 0
-                    if mantissa[to] > 0 and exponent[to] > top:
-                        top = exponent[to]
-            total = 0.0
-            if ends[s] and top - 1 <= 1100:
-                total = weights[of, 0] * 0.5 * powers[top - 1]
-            for v in range(1, symbols):
-                to = i64(successor[s, v])
-                if to >= 0 and mantissa[to] > 0 and top - exponent[to] <= 1100:
-                    total += weights[of, v] * mantissa[to] * powers[top - exponent[to]]
-            if total > 0:
-                m, e = math.frexp(total)
-                now = e - 32 + top
-                change = 1.0
-                if now == exponent[s]:
-                    change = abs(m - mantissa[s])
-                mantissa[s], exponent[s] = m, now
-                if change > 2.0**-50 and not all_settled:
-                    is_done = False
-            elif not all_settled:
-                is_done = False
-            if all_settled:
-                settled[s] = 1
+                    every &= kind[to]
+                    some |= kind[to]
+                    total += weights[s, v] * value[to]
+            shift = i64(0)
+            if some & u8(SHIFTS):
+                total, shift = _shifted(successor, weights, ends, value, kind, s)
+            total /= _TOTAL
+            if 0.0 < total < 1.0 / _SHIFT:
+                total, shift = total * _SHIFT, shift + 1
+            if not every:
+                is_same = shift == (kind[s] & u8(SHIFTS)) and abs(total - value[s]) <= _SETTLED * total
+                is_done = is_done and is_same and total > 0.0
+            value[s], kind[s] = total, u8(shift) | every
         if is_done:
-            return mantissa, exponent, True
-    return mantissa, exponent, False
+            return value, kind, True
+    return value, kind, False
 
 
-@compiled(
-    _table,
-    _flags,
-    _numbers,
-    read_only(i64, 2),
-    read_only(f64, 1),
-    read_only(f64, 1),
-    _wide,
-    read_only(i64, 1),
-    f64[:, ::1],
-)
-def conditional(successor, ends, row, weights, powers, mantissa, exponent, wanted, table):
+@compiled(_table, _weights, _flags, _floats, _flags, _wide, f64[:, ::1])
+def conditional(successor, weights, ends, value, kind, wanted, table):
     """Sets table[i] to the conditional distribution in state wanted[i]; what is possible is never 0."""
     symbols = successor.shape[1]
     for i in range(len(wanted)):
         s = wanted[i]
-        of = i64(row[s])
-        top = i64(1) if ends[s] else i64(-1000000000)
+        least, total = i64(0 if ends[s] else _FINAL), 0.0
         for v in range(1, symbols):
-            to = i64(successor[s, v])
-            if to >= 0 and exponent[to] > top:
-                top = exponent[to]
-        total = 0.0
+            to = successor[s, v]
+            if to >= 0:
+                least = min(least, i64(kind[to] & u8(SHIFTS)))
         for v in range(symbols):
-            m, e, possible = 0.5, i64(1), ends[s] != 0
-            if v > 0:
-                to = i64(successor[s, v])
-                possible = to >= 0
-                if possible:
-                    m, e = mantissa[to], exponent[to]
-            share = 0.0
-            if possible:
-                share = weights[of, v] * m * powers[min(top - e, i64(1100))]
-            table[i, v] = share
-            total += share
+            to = successor[s, v]
+            share, shift = 0.0, i64(2)
+            if v == 0 and ends[s]:
+                share, shift = np.float64(weights[s, v]), -least
+            elif to >= 0:
+                share, shift = weights[s, v] * value[to], i64(kind[to] & u8(SHIFTS)) - least
+            table[i, v] = share if shift == 0 else share / _SHIFT if shift == 1 else 0.0
+            total += table[i, v]
         for v in range(symbols):
-            possible = ends[s] != 0 if v == 0 else successor[s, v] >= 0
-            if possible:
-                table[i, v] = max(table[i, v] / total, 1e-300)
+            if successor[s, v] >= 0 or (v == 0 and ends[s]):
+                table[i, v] = max(table[i, v] / total, _POSSIBLE)
 
 
-@compiled(read_only(i64, 2), i32[:, ::1], _numbers)
+@compiled(_weights, i32[:, ::1], _numbers)
 def merged(weights, successor, order):
     """int32[N]: of each state, the first that has the same weights and successors once states are merged.
 
@@ -315,3 +331,36 @@ def merged(weights, successor, order):
             table[place] = s
         same[s] = table[place]
     return same
+
+
+@compiled(_table, _weights, _flags, i64, f64)
+def still_bound(successor, weights, free, steps, enough):
+    """The probability that a name is in a state that is not free after so many symbols; 0 once it is below `enough`.
+
+    Args:
+        successor: int32[N, V]; -1 where no name goes on.
+        weights: int64[N, V].
+        free: bool[N].
+    """
+    states, symbols = successor.shape
+    mass, after = np.zeros(states), np.zeros(states)
+    mass[0] = 1.0
+    if free[0]:
+        return 0.0
+    for _ in range(steps):
+        total = 0.0
+        after[:] = 0.0
+        for s in range(states):
+            if mass[s] == 0.0:
+                continue
+            share = mass[s] / _TOTAL
+            for v in range(1, symbols):
+                to = i64(successor[s, v])
+                if to >= 0 and not free[to]:
+                    flow = share * weights[s, v]
+                    after[to] += flow
+                    total += flow
+        mass, after = after, mass
+        if total < enough:
+            return 0.0
+    return total
