@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from namegen.questions.question import Length, Listed
+
 MANY = 10**6  # names: fewer fit any memory
 REMEDY = "Name a model's folder, its automaton.safetensors, a data set's folder, or an output folder with one model"
 
@@ -35,14 +37,20 @@ class Model:
 
     Args:
         automaton: what is sampled and scored.
-        source: what else is known of it: its contents or its folder; None for an automaton alone.
+        source: what else is known of the model that was fitted: its contents or its folder; None for an automaton
+            alone.
+        asked: what was asked of that model, in words; empty if nothing was.
+        probability: the share of its names that answer.
     """
 
     automaton: Automaton
     source: Contents | ModelFolder | None = None
+    asked: tuple[str, ...] = ()
+    probability: float = 1.0
 
     def __repr__(self) -> str:
-        return f"Model({self.automaton!r})"
+        asked = f", asked={', '.join(self.asked)!r}, probability={self.probability:.4g}" if self.asked else ""
+        return f"Model({self.automaton!r}{asked})"
 
     @property
     def evaluation(self) -> pl.DataFrame:
@@ -52,8 +60,12 @@ class Model:
         `perplexity`; see `training.evaluate`.
 
         Raises:
-            ArtifactError: if the model was loaded from an automaton alone, or its folder is damaged.
+            ArtifactError: if the model was loaded from an automaton alone, if its folder is damaged, or if a question
+                was asked of it, so that it is another one.
         """
+        if self.asked:
+            what = f"is a question's ({', '.join(self.asked)}), which has not been evaluated"
+            raise ArtifactError(what, "the model", "Take the evaluation of the model that it was asked of")
         return self._contents.tables["evaluation"]
 
     @overload
@@ -197,18 +209,84 @@ class Model:
             raise TypeError(f"a name must be text, not {type(name).__name__}")
         return explain(self.automaton, as_read(name), alternatives)
 
+    def where(
+        self,
+        *,
+        prefix: str | None = None,
+        suffix: str | None = None,
+        contains: str | None = None,
+        pattern: str | None = None,
+        length: Length | None = None,
+        novel: bool = False,
+        without: Listed = (),
+        block: Listed = (),
+    ) -> Model:
+        """The same model, given that its names answer every condition: all others are never drawn.
+
+        It is a model like any other: it samples, scores, explains, and can be asked again. Its log-probabilities are
+        those given the conditions; with ln `probability` they add up to the model's own.
+
+        Args:
+            prefix: how names begin.
+            suffix: how they end.
+            contains: what stands anywhere in them.
+            pattern: a regular expression for the whole name, in the syntax of `re`, without looking around and
+                references to groups.
+            length: in characters: 5, (5, 8), (5, None) for 5 or more, or "5-8".
+            novel: not on the list that the model was fitted to.
+            without: none of these names; a list, or the path of a file of any form that a list can have.
+            block: contains none of these pieces; likewise.
+
+        Raises:
+            SettingError: if no name of the model answers, if the question takes more states than fit, or if a
+                condition is none.
+            CorpusError: if a list cannot be read.
+            ArtifactError: for `novel`, if the model was loaded from an automaton alone.
+
+        Of the notebook's bigram table:
+
+        >>> asked = model.where(prefix="mar", length=(5, 8))
+        >>> asked.sample(3, into="list"), round(asked.probability, 5)
+        (['marayn', 'marian', 'marusarl'], 0.00168)
+        """
+        from namegen.questions.graph import ask  # slow to import
+        from namegen.questions.question import Question
+
+        question = Question.of(
+            prefix=prefix,
+            suffix=suffix,
+            contains=contains,
+            pattern=pattern,
+            length=length,
+            novel=novel,
+            without=without,
+            block=block,
+        )
+        if question.is_empty:
+            return self
+        conditions = question.conditions(
+            self.automaton.vocabulary, self._listed() if question.novel else (), self.automaton.cap
+        )
+        answer = ask(self.automaton, conditions)
+        return replace(
+            self,
+            automaton=answer.automaton,
+            asked=(*self.asked, *question.words()),
+            probability=self.probability * answer.probability,
+        )
+
     def save(self, folder: Anywhere) -> None:
         """Writes the model to a folder, from which `load` reads it; the folder is made if it is missing.
 
         The folder is what a job makes under outputs/models: tables, the automaton, and a manifest. A model that was
-        loaded from an automaton alone becomes an automaton.safetensors.
+        loaded from an automaton alone, or asked a question, becomes an automaton.safetensors.
 
         Raises:
             OutputError: if the folder is not empty, and does not hold this model.
             OSError: if it cannot be written.
         """
         where = location(folder)
-        contents = self._contents if self.source else None
+        contents = self._contents if self.source and not self.asked else None
         if where.is_file() or not self._may_replace(where):
             what = "is a file" if where.is_file() else "is not empty, and does not hold this model"
             raise OutputError(what, str(folder), "Name a new or an empty folder")
@@ -226,6 +304,12 @@ class Model:
             return artifact.load(folder).sha256 == self.automaton.sha256
         except ArtifactError:
             return False
+
+    def _listed(self) -> list[str]:
+        """The names of the list that the model was fitted to."""
+        names = self.source.table("names") if isinstance(self.source, ModelFolder) else self._contents.tables["names"]
+        listed: list[str] = names["name"].to_list()
+        return listed
 
     @property
     def _contents(self) -> Contents:

@@ -317,8 +317,8 @@ def evaluate(plan: FitPlan, fitted: Fitted) -> tuple[Automaton, dict[str, pl.Dat
 def what_was_learnt(plan: FitPlan, counts: NgramCounts, fitted: Fitted) -> dict[str, pl.DataFrame]:
     """The tables of a model's folder beside its figures: names, n-grams, bigrams, and the course of the training."""
     from namegen.automaton.automaton import TOTAL
+    from namegen.automaton.rounding import round_to_weights
     from namegen.corpus.ngrams import bigram_frame
-    from namegen.training.quantise import round_to_weights
 
     # rounded as in the automaton, which hides the last bits, where machines differ
     learnt = round_to_weights(fitted.tables["neural-bigram"].probabilities) / TOTAL

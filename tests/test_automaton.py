@@ -19,10 +19,11 @@ from namegen.automaton import artifact
 from namegen.automaton.alias_tables import build_alias_tables
 from namegen.automaton.artifact import load
 from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.automaton.rounding import round_to_weights
 from namegen.corpus.ngrams import NgramCounts, count_ngrams
 from namegen.errors import ArtifactError, ModelError
 from namegen.models import bigram, kneser_ney, neural_bigram, uniform
-from namegen.training.quantise import quantise, round_to_weights
+from namegen.training.quantise import quantise
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
 from strategies import tables

@@ -23,6 +23,7 @@ from namegen.questions.condition import Condition, length
 CELLS = 2**26  # states times symbols: an automaton of so many takes 0.8 GB
 NEGLIGIBLE = 2.0**-40  # the probability of reaching the cap that needs no care: 1,000 in 10^15 names
 SWEEPS = 3000  # what does not settle in so many is unfolded
+_Pairs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 ROWS = 2**14  # that are computed at once
 
 
@@ -88,11 +89,9 @@ class Graph:
         graph.row[is_last] = -1
         return graph
 
-    def _pairs(
-        self, by: Condition, is_free: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    def _pairs(self, by: Condition, is_free: NDArray[np.bool_]) -> _Pairs:
         most = max(CELLS // self.successor.shape[1], 1)
-        found = product.pairs(self.successor, by, is_free, most)
+        found: _Pairs = product.pairs(self.successor, by, is_free, most)
         if not len(found[0]):
             what = f"the question needs more than {most:,} states of this model"
             raise SettingError(what, remedy="Ask for less at once, or of a model with fewer --states")
@@ -154,7 +153,7 @@ def _narrowed(graph: Graph, conditions: Sequence[tuple[str, Condition]]) -> Grap
         if after.is_empty:
             others = ", ".join(before for before, _ in conditions[:i])
             alone = not i or Graph.whole(graph.automaton).narrowed(condition).is_empty
-            what = f"no name of the model {words}" if alone else f"no name of the model {others}, and {words}"
+            what = f"no name of the model {words}" if alone else f"no name of the model {others} and {words}"
             raise SettingError(what, remedy="Ask for something else")
         graph = after
     return graph
@@ -182,9 +181,7 @@ def _conditioned(graph: Graph, *, is_unfolded: bool = False) -> Answer | None:
     return Answer(_smallest(graph, new, known), probability)
 
 
-def _smallest(
-    graph: Graph, weights: NDArray[np.int64], known: NDArray[np.uint8]
-) -> Automaton:
+def _smallest(graph: Graph, weights: NDArray[np.int64], known: NDArray[np.uint8]) -> Automaton:
     """The automaton with equal states merged; of their contexts, what they have in common is kept."""
     states = len(weights)
     successor = graph.successor.copy()

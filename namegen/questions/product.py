@@ -11,6 +11,8 @@ exactly, in a fixed order, so the results have the same bits on every machine.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from namegen.automaton.compiled import boolean, compiled, f64, i32, i64, inlined, read_only, u8, u64
@@ -26,7 +28,7 @@ _flags, _numbers, _wide, _table = read_only(u8, 1), read_only(i32, 1), read_only
 _weights, _floats = read_only(i64, 2), read_only(f64, 1)
 
 
-def pairs(successor, condition, is_free, most):
+def pairs(successor: Any, condition: Any, is_free: Any, most: int) -> Any:
     """The pairs of a graph's state and a condition's that names reach from (0, 0), in breadth-first order.
 
     Args:

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.automaton.automaton import Automaton
+from namegen.automaton.rounding import round_to_weights
 from namegen.errors import ModelError
 from namegen.vocabulary import Vocabulary
 
@@ -65,35 +66,6 @@ def quantise(probabilities: NDArray[np.float64], contexts: Contexts) -> Automato
     if (stuck := _stuck_states(weights, successor)).size:
         raise ModelError(f"{stuck.size} states cannot reach the end; the first is state {stuck[0]}")
     return Automaton(contexts.vocabulary, contexts.order, weights, successor, _lengths(contexts))
-
-
-def round_to_weights(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """int64[S, V]: each row of probability * 2^32, rounded to integers that sum to 2^32.
-
-    By largest remainder: every weight is rounded down, and what is missing from 2^32 goes, 1 each, to the weights that
-    lost most; ties go to the lower id. A symbol that would round down to 0 gets 1 instead (A2). If that takes more than
-    is missing, the row's largest weight pays.
-
-    >>> round_to_weights(np.array([[1/3, 1/3, 1/3], [1, 1e-12, 0]]))
-    array([[1431655766, 1431655765, 1431655765],
-           [4294967295,          1,          0]])
-
-    Args:
-        probabilities: float64[S, V]; rows sum to 1 within 1e-12.
-    """
-    exact = probabilities * TOTAL  # a power of two: exact
-    weights = np.floor(exact)
-    remainder = exact - weights
-    raised = (weights == 0) & (exact > 0)
-    weights[raised] = 1
-    remainder[raised] = -1  # already rounded up
-    weights_int = weights.astype(np.int64)
-    missing = TOTAL - weights_int.sum(axis=1)
-    rank = np.argsort(np.argsort(-remainder, axis=1, kind="stable"), axis=1)
-    weights_int += rank < missing[:, None]
-    rows = np.arange(len(weights_int))
-    weights_int[rows, weights_int.argmax(axis=1)] += np.minimum(missing, 0)
-    return weights_int
 
 
 def _lengths(contexts: Contexts) -> NDArray[np.uint8]:
