@@ -247,7 +247,7 @@ class Model:
 
         >>> asked = model.where(prefix="mar", length=(5, 8))
         >>> asked.sample(3, into="list"), round(asked.probability, 5)
-        (['marayn', 'marian', 'marusarl'], 0.00168)
+        (['maread', 'maredr', 'maria'], 0.00118)
         """
         from namegen.questions.graph import ask  # slow to import
         from namegen.questions.question import Question

@@ -117,20 +117,16 @@ class Automaton:
         )
 
     def _spells(self) -> bool:
-        """Whether every code that is begun is finished, and nothing else has a tail."""
+        """Whether every code that is begun is finished, and nothing else has a tail, wherever an arrow leads to."""
         allowed = self.vocabulary.spelling
         if allowed is None:
             return True
-        can, first = self.weights > 0, self.vocabulary.first_lead
-        lead = np.arange(len(self.vocabulary))  # that a symbol is; 0 for every other
-        lead[:first] = lead[first + self.vocabulary.leads :] = 0
-        after = np.full(self.states, -1)  # the lead that leads to each state, or 0; -1 where nothing leads
-        after[0] = 0
-        for symbol in range(1, len(lead)):
-            after[self.successor[can[:, symbol], symbol]] = lead[symbol]
-        is_known = (after[self.successor] == lead) | ~can  # every way into a state says the same
-        is_known[:, 0] = after[0] == 0
-        return bool(is_known.all() and (allowed[after] | ~can | (after < 0)[:, None]).all())
+        can = self.weights > 0
+        for symbol in range(len(self.vocabulary)):
+            after = np.unique(self.successor[can[:, symbol], symbol]) if symbol else np.zeros(1, np.int32)
+            if (can[after] & ~allowed[symbol]).any():
+                return False
+        return True
 
     def log_prob(self, names: Sequence[str]) -> NDArray[np.float64]:
         """float64[len(names)]: the log-probability of each name in nats; see `walk`.

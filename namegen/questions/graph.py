@@ -34,15 +34,15 @@ class Graph:
     Args:
         automaton: which they are of.
         successor: int32[N, V]: -1 where no name goes on.
-        row: int32[N]: the state of the automaton; -1 for a name as long as the cap.
-        ends: bool[N]: whether a name may end here.
+        row: int32[N]: the state of the automaton; S for a name as long as the cap, which ends for certain.
+        accepts: bool[N]: whether a name that ends here answers.
         free: bool[N]: whether every continuation answers.
     """
 
     automaton: Automaton
     successor: NDArray[np.int32]
     row: NDArray[np.int32]
-    ends: NDArray[np.bool_]
+    accepts: NDArray[np.bool_]
     free: NDArray[np.bool_]
 
     @classmethod
@@ -51,7 +51,8 @@ class Graph:
         successor = np.where(automaton.weights > 0, automaton.successor, -1).astype(np.int32)
         successor[:, 0] = -1
         states = np.arange(automaton.states, dtype=np.int32)
-        return cls(automaton, successor, states, automaton.weights[:, 0] > 0, np.ones(len(states), bool))
+        every = np.ones(len(states), bool)
+        return cls(automaton, successor, states, every, every)
 
     @property
     def is_empty(self) -> bool:
@@ -59,11 +60,21 @@ class Graph:
         return not len(self.row)
 
     @property
+    def ends(self) -> NDArray[np.bool_]:
+        """bool[N]: whether a name can end here, and answers."""
+        can = np.append(self.automaton.weights[:, 0] > 0, True)
+        ends: NDArray[np.bool_] = self.accepts & can[self.row]
+        return ends
+
+    @property
     def weights(self) -> NDArray[np.int64]:
-        """int64[S + 1, V]: the automaton's rows, and a certain end, which `row` -1 leads to."""
-        end = np.zeros((1, self.successor.shape[1]), np.int64)
-        end[0, 0] = TOTAL
-        return np.concatenate([self.automaton.weights, end])
+        """int64[N, V]: the automaton's row of each state."""
+        weights = np.empty(self.successor.shape, np.int64)
+        is_last = self.row == self.automaton.states
+        np.take(self.automaton.weights, np.where(is_last, 0, self.row), axis=0, out=weights)
+        weights[is_last] = 0
+        weights[is_last, 0] = TOTAL
+        return weights
 
     def narrowed(self, by: Condition) -> Graph:
         """Of the names that answer one more condition.
@@ -71,27 +82,26 @@ class Graph:
         Raises:
             SettingError: if it has too many states.
         """
-        state, part, successor = self._pairs(by, by.is_free)
-        is_free = part == len(by.usual)
-        accepts = np.append(by.accepts, True)[part]
-        return self._of(state, successor, self.ends[state] & accepts, self.free[state] & is_free)
+        state, part, successor = self._pairs(by, by.is_free, np.zeros(len(self.row), bool))
+        accepts = self.accepts[state] & np.append(by.accepts, True)[part]
+        return self._of(successor, self.row[state], accepts, self.free[state] & (part == len(by.usual)))
 
     def unfolded(self) -> Graph:
-        """The same names, with a state for each number of characters up to the cap, where names end for certain.
+        """The same, with a state for each number of characters up to the cap, where names end for certain.
+
+        Free states are left as they are: whenever a name ends there, it answers.
 
         Raises:
             SettingError: if it has too many states.
         """
         by = length(0, self.automaton.cap, self.automaton.vocabulary)
-        state, part, successor = self._pairs(by, np.zeros(len(by.usual), bool))
-        is_last = part == self.automaton.cap
-        graph = self._of(state, successor, self.ends[state] | is_last, self.free[state])
-        graph.row[is_last] = -1
-        return graph
+        state, part, successor = self._pairs(by, np.zeros(len(by.usual), bool), self.free)
+        row = np.where(part == self.automaton.cap, self.automaton.states, self.row[state]).astype(np.int32)
+        return self._of(successor, row, self.accepts[state], self.free[state])
 
-    def _pairs(self, by: Condition, is_free: NDArray[np.bool_]) -> _Pairs:
+    def _pairs(self, by: Condition, is_free: NDArray[np.bool_], is_done: NDArray[np.bool_]) -> _Pairs:
         most = max(CELLS // self.successor.shape[1], 1)
-        found: _Pairs = product.pairs(self.successor, by, is_free, most)
+        found: _Pairs = product.pairs(self.successor, by, is_free, is_done, most)
         if not len(found[0]):
             what = f"the question needs more than {most:,} states of this model"
             raise SettingError(what, remedy="Ask for less at once, or of a model with fewer --states")
@@ -99,16 +109,16 @@ class Graph:
 
     def _of(
         self,
-        state: NDArray[np.int32],
         successor: NDArray[np.int32],
-        ends: NDArray[np.bool_],
+        row: NDArray[np.int32],
+        accepts: NDArray[np.bool_],
         free: NDArray[np.bool_],
     ) -> Graph:
         """The states from which a name can go on to answer."""
-        alive = product.answering(successor, ends.view(np.uint8))
-        kept = product.keep(successor, alive)
-        keeps = alive.view(bool)
-        return Graph(self.automaton, successor[:kept], self.row[state[keeps]], ends[keeps], free[keeps])
+        graph = Graph(self.automaton, successor, row, accepts, free)
+        alive = product.answering(successor, graph.ends.view(np.uint8))
+        kept, keeps = product.keep(successor, alive), alive.view(bool)
+        return Graph(self.automaton, successor[:kept], row[keeps], accepts[keeps], free[keeps])
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +149,7 @@ def ask(automaton: Automaton, conditions: Sequence[tuple[str, Condition]]) -> An
     graph = _narrowed(Graph.whole(automaton), conditions)
     if graph.free[0]:
         return Answer(automaton, 1.0)
-    answer = _conditioned(graph)
-    if answer is None:
-        whole = Graph.whole(automaton).unfolded()
-        answer = _conditioned(_narrowed(whole, conditions), is_unfolded=True)
+    answer = _conditioned(graph) or _conditioned(graph.unfolded(), is_unfolded=True)
     assert answer
     return answer
 
@@ -160,31 +167,30 @@ def _narrowed(graph: Graph, conditions: Sequence[tuple[str, Condition]]) -> Grap
 
 
 def _conditioned(graph: Graph, *, is_unfolded: bool = False) -> Answer | None:
-    """The automaton of a graph's names; None if they can reach the cap too early, and are not unfolded."""
+    """The automaton of a graph's names; None if they can reach the cap before they answer, and are not unfolded."""
     automaton, free = graph.automaton, graph.free
     weights, ends = graph.weights, graph.ends.view(np.uint8)
-    row = np.where(graph.row < 0, automaton.states, graph.row).astype(np.int32)
-    new = weights[row]
-    value, kind, is_settled = product.backward(graph.successor, new, ends, free.view(np.uint8), SWEEPS)
+    value, kind, is_settled = product.backward(graph.successor, weights, ends, free.view(np.uint8), SWEEPS)
     if not is_settled:
         return None
     bound = np.flatnonzero(~free)
     for start in range(0, len(bound), ROWS):
         wanted = bound[start : start + ROWS]
-        table = np.empty((len(wanted), new.shape[1]))
-        product.conditional(graph.successor, new, ends, value, kind, wanted, table)
-        new[wanted] = round_to_weights(table)
-    if not is_unfolded and product.still_bound(graph.successor, new, free.view(np.uint8), automaton.cap, NEGLIGIBLE):
+        table = np.empty((len(wanted), weights.shape[1]))
+        product.conditional(graph.successor, weights, ends, value, kind, wanted, table)
+        weights[wanted] = round_to_weights(table)
+    if not is_unfolded and product.still_bound(
+        graph.successor, weights, free.view(np.uint8), automaton.cap, NEGLIGIBLE
+    ):
         return None
-    known = np.append(automaton.context_lengths, np.uint8(0))[row]
     probability = math.ldexp(float(value[0]), -512 * int(kind[0] & product.SHIFTS))
-    return Answer(_smallest(graph, new, known), probability)
+    return Answer(_smallest(graph, weights), probability)
 
 
-def _smallest(graph: Graph, weights: NDArray[np.int64], known: NDArray[np.uint8]) -> Automaton:
+def _smallest(graph: Graph, weights: NDArray[np.int64]) -> Automaton:
     """The automaton with equal states merged; of their contexts, what they have in common is kept."""
-    states = len(weights)
-    successor = graph.successor.copy()
+    automaton, states = graph.automaton, len(weights)
+    successor = graph.successor
     same = product.merged(weights, successor, product.postorder(successor))
     first = np.empty(states, np.int32)
     first[same[::-1]] = np.arange(states - 1, -1, -1, dtype=np.int32)  # of each class the state that comes first
@@ -192,9 +198,8 @@ def _smallest(graph: Graph, weights: NDArray[np.int64], known: NDArray[np.uint8]
     kept = np.flatnonzero(first == np.arange(states))
     number = np.empty(states, np.int32)
     number[kept] = np.arange(len(kept), dtype=np.int32)
+    number = number[first]
     lengths = np.full(len(kept), np.iinfo(np.uint8).max, np.uint8)
-    np.minimum.at(lengths, number[first], known)
-    onwards = successor[kept]
-    successor = np.where(onwards < 0, 0, number[first[onwards]]).astype(np.int32)
-    old = graph.automaton
-    return Automaton(old.vocabulary, old.order, weights[kept], successor, lengths, old.cap)
+    np.minimum.at(lengths, number, np.append(automaton.context_lengths, np.uint8(0))[graph.row])
+    successor = np.append(number, np.int32(0))[successor[kept]]  # -1 is the last entry
+    return Automaton(automaton.vocabulary, automaton.order, weights[kept], successor, lengths, automaton.cap)

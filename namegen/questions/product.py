@@ -28,13 +28,14 @@ _flags, _numbers, _wide, _table = read_only(u8, 1), read_only(i32, 1), read_only
 _weights, _floats = read_only(i64, 2), read_only(f64, 1)
 
 
-def pairs(successor: Any, condition: Any, is_free: Any, most: int) -> Any:
+def pairs(successor: Any, condition: Any, is_free: Any, is_done: Any, most: int) -> Any:
     """The pairs of a graph's state and a condition's that names reach from (0, 0), in breadth-first order.
 
     Args:
         successor: int32[N, V]: -1 where no name goes on.
         condition: a `Condition` with Q states.
         is_free: bool[Q]: its free states, which count as one, Q.
+        is_done: bool[N]: the graph's states where the condition does not matter, and counts as free.
         most: how many pairs are enough.
 
     Returns:
@@ -43,14 +44,21 @@ def pairs(successor: Any, condition: Any, is_free: Any, most: int) -> Any:
     """
     symbols, parts, room = successor.shape[1], len(is_free) + 1, min(2**12, most)
     state, part, after = (np.empty(shape, np.int32) for shape in (room, room, (room, symbols)))
-    state[0], part[0] = 0, len(is_free) if is_free[0] else 0
+    state[0], part[0] = 0, len(is_free) if is_free[0] or is_done[0] else 0
     is_dense = len(successor) * parts <= _DENSE
     slots = 2**20
     keys = np.full(1 if is_dense else slots, -1)
     values = np.full(len(successor) * parts if is_dense else slots, -1, np.int32)
     _enter(keys, values, part[:1].astype(np.int64), is_dense)
     count = done = 0
-    arrays = condition.usual, condition.first, condition.symbol, condition.target, is_free.view(np.uint8)
+    arrays = (
+        condition.usual,
+        condition.first,
+        condition.symbol,
+        condition.target,
+        is_free.view(np.uint8),
+        is_done.view(np.uint8),
+    )
     while True:
         count, done = _pairs(successor, *arrays, state, part, after, keys, values, is_dense, max(count, 1), done)
         if done == count:
@@ -91,11 +99,11 @@ def _enter(keys, values, new, is_dense):
 
 
 @compiled(
-    _table, _numbers, _wide, _flags, _numbers, _flags,
+    _table, _numbers, _wide, _flags, _numbers, _flags, _flags,
     i32[::1], i32[::1], i32[:, ::1], i64[::1], i32[::1], boolean, i64, i64,
 )  # fmt: skip
 def _pairs(
-    successor, usual, first, symbol, target, is_free, state, part, after, keys, values, is_dense, count, done
+    successor, usual, first, symbol, target, is_free, is_done, state, part, after, keys, values, is_dense, count, done
 ):  # fmt: skip
     """Goes on from `done` of `count` pairs until there are no more or the arrays are full. Returns the same two."""
     # The arrays are never replaced in here: that makes numba's code 18 times slower.
@@ -115,7 +123,7 @@ def _pairs(
             to, q = i64(successor[n, v]), i64(now[v])
             if to < 0 or q < 0:
                 continue
-            if q < free and is_free[q]:
+            if q < free and (is_free[q] or is_done[to]):
                 q = free
             key = to * (free + 1) + q
             place = u64(key) if is_dense else _slot(keys, key, mask)
