@@ -35,7 +35,7 @@ CENTRAL = {
     "namegen.sampling.stream.sample",
     "namegen.training.evaluate.nll",
     "namegen.training.quantise.quantise",
-    "namegen.training.quantise.round_to_weights",
+    "namegen.automaton.rounding.round_to_weights",
     "namegen.vocabulary.Vocabulary.encode",
 }
 

@@ -24,8 +24,10 @@ from namegen.corpus.corpus import Corpus
 from namegen.errors import ArtifactError, SettingError
 from namegen.model import Model, load
 from namegen.questions import graph, pattern, product
+from namegen.questions import temperature as temperature_module
 from namegen.questions.graph import Graph, ask
 from namegen.questions.question import Question, length_of
+from namegen.questions.temperature import temper
 from namegen.vocabulary import Vocabulary
 from test_codes import fitted
 
@@ -344,3 +346,34 @@ def test_an_asked_model_is_saved(fitted_model: Model, tmp_path: Path) -> None:
     steps = asked.explain("maria")
     assert steps["known"].to_list()[:3] == [".", ".m", ".ma"]
     assert steps["log_prob"].sum() == pytest.approx(asked.score("maria"))
+
+
+@given(automata(), st.sampled_from([0.1, 0.7, 1.3, 5.0]))
+def test_temperature(automaton: Automaton, temperature: float) -> None:
+    """Each distribution is the power of the other, normalised, before it is rounded."""
+    tempered = temper(automaton, temperature)
+    powers = (automaton.weights / TOTAL) ** (1 / temperature)
+    powers /= powers.sum(axis=1, keepdims=True)
+    assert ((tempered.weights > 0) == (automaton.weights > 0)).all()
+    assert np.abs(tempered.weights / TOTAL - powers).max() <= 8 / TOTAL
+    assert tempered.is_sound
+    exact = temperature_module._powers(automaton.log_probabilities, temperature)
+    np.testing.assert_allclose(exact, np.where(powers > 0, powers, 0), rtol=1e-12, atol=1e-290)
+    assert temper(automaton, 1) is automaton
+
+
+def test_a_tempered_model(automaton: Automaton) -> None:
+    """Hot names reach the cap: a question asked then has no name that does not answer."""
+    model = Model(automaton)
+    cold, hot = model.temper(0.7), model.temper(5)
+    assert cold.score("an") > model.score("an") > hot.score("an")
+    assert sum(len(name) == 64 for name in hot.sample(10**5, into="list")) > 1000
+    asked = hot.where(suffix="na")
+    assert asked.asked == ("at temperature 5", "ends with 'na'")
+    drawn = asked.sample(10**5, into="list")
+    assert all(name.endswith("na") for name in drawn)
+    assert any(len(name) == 64 for name in drawn)
+    assert cold.automaton.sha256[:16] == "53e4a422c313cb6e"
+    for wrong in (0.05, 6, math.nan):
+        with pytest.raises(SettingError, match=r"is not in 0.1 to 5"):
+            model.temper(wrong)
