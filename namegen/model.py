@@ -106,9 +106,7 @@ class Model:
             return table
         if into == "list":
             return table["name"].to_pylist()
-        import polars as pl
-
-        return pl.DataFrame(pl.from_arrow(table))
+        return _frame(table)
 
     def _check_memory(self, seed: int, first: int, count: int, into: str) -> None:
         """Refuses to draw more names than fit the memory; a process that takes too much is killed without a word."""
@@ -275,6 +273,24 @@ class Model:
             probability=self.probability * answer.probability,
         )
 
+    def top(self, count: int = 10) -> pl.DataFrame:
+        """The most probable names, in order; equal ones in the order of their letters.
+
+        Returns:
+            a frame of `name` and `log_prob` (nats).
+
+        Raises:
+            SettingError: for more names than there are, or than 10^7.
+
+        Of the notebook's bigram table:
+
+        >>> model.top(3)["name"].to_list()
+        ['a', 'n', 'e']
+        """
+        from namegen.questions.top import top  # slow to import
+
+        return _frame(top(self.automaton, index(count)))
+
     def temper(self, temperature: float) -> Model:
         """The same model at another temperature: each of its distributions to the power 1/T, normalised.
 
@@ -341,6 +357,12 @@ class Model:
             remedy = "Load the model's whole folder"
             raise ArtifactError("is an automaton alone: nothing else is known of it", artifact.FILE, remedy)
         return self.source.contents() if isinstance(self.source, ModelFolder) else self.source
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    import polars as pl  # slow to import
+
+    return pl.DataFrame(pl.from_arrow(table))
 
 
 def load(path: Anywhere) -> Model:

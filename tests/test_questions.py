@@ -377,3 +377,30 @@ def test_a_tempered_model(automaton: Automaton) -> None:
     for wrong in (0.05, 6, math.nan):
         with pytest.raises(SettingError, match=r"is not in 0.1 to 5"):
             model.temper(wrong)
+
+
+@given(automata(), st.integers(0, 30))
+def test_the_most_probable(automaton: Automaton, count: int) -> None:
+    """All names of small automata, sorted; and how many there are."""
+    every = law(automaton)
+    names = [*every]
+    if count > len(every):
+        with pytest.raises(SettingError, match=rf"there are only {len(every)} names, but {count} are asked for"):
+            Model(automaton).top(count)
+        count = len(every)
+    scores = dict(zip(names, automaton.log_prob(names), strict=True))
+    wanted = sorted(names, key=lambda name: (-scores[name], name.encode()))[:count]
+    top = Model(automaton).top(count)
+    assert top["name"].to_list() == wanted
+    assert top["log_prob"].to_list() == [scores[name] for name in wanted]
+
+
+def test_the_most_probable_answers(fitted_model: Model) -> None:
+    """Of a question: what is left of the plain model's order."""
+    plain = fitted_model.top(20_000)
+    asked = fitted_model.where(suffix="a", length="4-6").top(100)["name"].to_list()
+    assert asked == [name for name in plain["name"] if name.endswith("a") and 4 <= len(name) <= 6][:100]
+    assert plain["log_prob"].is_sorted(descending=True)
+    assert fitted_model.score(plain["name"]).equals(plain["log_prob"])
+    with pytest.raises(SettingError, match="is no number of names for top"):
+        fitted_model.top(-1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from namegen.automaton.automaton import Automaton
 from namegen.sampling.philox import philox4x32
-from namegen.vocabulary import Vocabulary
+from namegen.sampling.stream import spelt
 
 
 class TorchSampler:
@@ -35,7 +35,7 @@ class TorchSampler:
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
         """Names `first` to `first + count - 1` of the seed's stream, and their log-probabilities (nats)."""
         symbols, lengths, log_prob = (tensor.cpu().numpy() for tensor in self._draw(seed, first, count))
-        return strings(symbols, lengths, self.vocabulary), pa.array(log_prob)
+        return spelt(symbols, lengths, self.vocabulary), pa.array(log_prob)
 
     def _draw(self, seed: int, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The symbols of all names, end to end; the length of each, without the boundary; the log-probabilities."""
@@ -88,28 +88,3 @@ class TorchSampler:
         for step, (names, drawn) in enumerate(steps):
             symbols.index_copy_(0, starts.index_select(0, names) + step, drawn.to(torch.uint8))
         return symbols, lengths, log_prob
-
-
-def strings(symbols: NDArray[np.integer], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> pa.StringArray:
-    """Arrow strings of names whose symbol ids lie end to end."""
-    encoded = [character.encode() for character in vocabulary.symbols + vocabulary.rare]
-    width = max(map(len, encoded))
-    byte_table = np.frombuffer(b"".join(code.ljust(width, b"\0") for code in encoded), np.uint8).reshape(-1, width)
-    ends = np.cumsum(lengths)
-    if vocabulary.rare:
-        code = symbols.astype(np.int64) - vocabulary.first_lead
-        is_lead = (code >= 0) & (code < vocabulary.leads)
-        lead = np.flatnonzero(is_lead)
-        spelt = symbols.astype(np.int64)
-        spelt[lead + 1] = len(vocabulary) + code[lead] * vocabulary.tails + code[lead + 1] - vocabulary.leads
-        symbols, ends = spelt[~is_lead], np.concatenate([[0], np.cumsum(~is_lead)])[ends]
-    if width == 1:
-        data = byte_table[:, 0][symbols]
-    else:
-        sizes = np.array([len(code) for code in encoded])
-        data = byte_table[symbols][np.arange(width) < sizes[symbols][:, None]]
-        byte_ends = np.concatenate([[0], np.cumsum(sizes[symbols])])
-        ends = byte_ends[ends]
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    offsets[1:] = ends
-    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))

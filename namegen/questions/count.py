@@ -1,0 +1,50 @@
+"""How many names there are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from namegen.automaton.automaton import Automaton
+from namegen.automaton.compiled import boolean, compiled, f64, i32, i64, read_only
+from namegen.errors import SettingError
+
+
+def too_many(there: int, count: int) -> SettingError:
+    """The error for more names than there are."""
+    return SettingError(f"there are only {there:,} names, but {count:,} are asked for", remedy=f"Ask for {there:,}")
+
+
+def names_up_to(automaton: Automaton, enough: int) -> int:
+    """How many names an automaton can draw; from `enough` on, any number of at least that."""
+    can = automaton.weights > 0
+    leads = automaton.vocabulary.first_lead, automaton.vocabulary.first_lead + automaton.vocabulary.leads
+    successor = np.ascontiguousarray(automaton.successor)
+    # beyond 2^53 it is rounded, which is enough
+    return int(_names(can, successor, automaton.cap, *leads, float(enough)))
+
+
+@compiled(read_only(boolean, 2), read_only(i32, 2), i64, i64, i64, f64)
+def _names(can, successor, cap, first_lead, tails, enough):
+    """The number of names for a cap of 0, 1, 2 ... characters, as far as the cap, or until there are enough.
+
+    A lower cap never gives more, as each prefix that it cuts is that of a name.
+    """
+    states, symbols = successor.shape
+    fewer, more = np.ones(states), np.ones(states)
+    for _ in range(cap):
+        for s in range(states):
+            total = 1.0 if can[s, 0] else 0.0
+            for v in range(1, symbols):
+                if can[s, v]:
+                    to = successor[s, v]
+                    if first_lead <= v < tails:
+                        for tail in range(tails, symbols):
+                            if can[to, tail]:
+                                total += fewer[successor[to, tail]]
+                    else:
+                        total += fewer[to]
+            more[s] = total
+        fewer, more = more, fewer
+        if fewer[0] >= enough:
+            break
+    return fewer[0]
