@@ -96,17 +96,11 @@ class Model:
         """
         from namegen.sampling.stream import sample  # slow to import; loading and scoring do without
 
-        if into not in {"polars", "arrow", "list"}:
-            raise SettingError(f"into {into!r} is unknown", remedy="Choose polars, arrow or list")
+        _check_into(into)
         seed, first, count = index(seed), index(first), index(count)
         if count > MANY:
             self._check_memory(seed, first, count, into)
-        table = sample(self.automaton, seed, first, count)
-        if into == "arrow":
-            return table
-        if into == "list":
-            return table["name"].to_pylist()
-        return _frame(table)
+        return _into(sample(self.automaton, seed, first, count), into)
 
     def _check_memory(self, seed: int, first: int, count: int, into: str) -> None:
         """Refuses to draw more names than fit the memory; a process that takes too much is killed without a word."""
@@ -291,6 +285,40 @@ class Model:
 
         return _frame(top(self.automaton, index(count)))
 
+    @overload
+    def distinct(self, count: int = 10, seed: int = 42, first: int = 0) -> pl.DataFrame: ...
+    @overload
+    def distinct(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def distinct(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["list"]) -> list[str]: ...
+    @overload
+    def distinct(self, count: int = 10, seed: int = 42, first: int = 0, *, into: Literal["arrow"]) -> pa.Table: ...
+    def distinct(self, count: int = 10, seed: int = 42, first: int = 0, *, into: str = "polars") -> Any:
+        """Names without repetition, as if drawn one after another, each in proportion to what is left.
+
+        They come in an order of their own, which is not that of `sample`. The same seed gives the same names, of which
+        a smaller count is the beginning. Row i depends on all rows before it, so `first` saves memory, but no time.
+
+        Args:
+            into: as for `sample`.
+
+        Raises:
+            SettingError: for more names than there are, or as `sample`.
+
+        Of the notebook's bigram table:
+
+        >>> model.distinct(3, into="list")
+        ['firis', 's', 'kn']
+        """
+        import pyarrow as pa
+
+        from namegen.questions.race import distinct  # slow to import
+        from namegen.sampling.stream import SCHEMA
+
+        _check_into(into)
+        batches = distinct(self.automaton, index(seed), index(first), index(count))
+        return _into(pa.Table.from_batches(batches, SCHEMA).combine_chunks(), into)
+
     def temper(self, temperature: float) -> Model:
         """The same model at another temperature: each of its distributions to the power 1/T, normalised.
 
@@ -357,6 +385,15 @@ class Model:
             remedy = "Load the model's whole folder"
             raise ArtifactError("is an automaton alone: nothing else is known of it", artifact.FILE, remedy)
         return self.source.contents() if isinstance(self.source, ModelFolder) else self.source
+
+
+def _check_into(into: str) -> None:
+    if into not in {"polars", "arrow", "list"}:
+        raise SettingError(f"into {into!r} is unknown", remedy="Choose polars, arrow or list")
+
+
+def _into(table: pa.Table, into: str) -> Any:  # noqa: ANN401 - as `Model.sample`
+    return table if into == "arrow" else table["name"].to_pylist() if into == "list" else _frame(table)
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

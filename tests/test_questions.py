@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,11 +26,12 @@ from namegen.automaton.walk import walk
 from namegen.corpus.corpus import Corpus
 from namegen.errors import ArtifactError, SettingError
 from namegen.model import Model, load
-from namegen.questions import graph, pattern, product
+from namegen.questions import graph, pattern, product, race
 from namegen.questions import temperature as temperature_module
 from namegen.questions.graph import Graph, ask
 from namegen.questions.question import Question, length_of
 from namegen.questions.temperature import temper
+from namegen.sampling.stream import SCHEMA
 from namegen.vocabulary import Vocabulary
 from test_codes import fitted
 
@@ -404,3 +408,58 @@ def test_the_most_probable_answers(fitted_model: Model) -> None:
     assert fitted_model.score(plain["name"]).equals(plain["log_prob"])
     with pytest.raises(SettingError, match="is no number of names for top"):
         fitted_model.top(-1)
+
+
+def test_the_law_of_the_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first two names of 3,000 seeds are as likely as when they are drawn one after another."""
+    weights = np.array([[TOTAL // 2, TOTAL // 4, TOTAL // 4], [TOTAL - 3, 2, 1]])
+    automaton = Automaton(
+        Vocabulary(".ab"), 2, weights, np.array([[0, 1, 0], [0, 1, 1]], np.int32), np.ones(2, np.uint8), cap=2
+    )
+    every, seeds = law(automaton), 3000
+    monkeypatch.setattr(race, "DRAWN", 20)
+    seen = Counter(tuple(Model(automaton).distinct(2, seed, into="list")) for seed in range(seeds))
+    expected = {(x, y): every[x] * every[y] / (1 - every[x]) * seeds for x in every for y in every if x != y}
+    often = [pair for pair, number in expected.items() if number >= 5]
+    rest = seeds - sum(expected[pair] for pair in often)
+    statistic = sum((seen[pair] - expected[pair]) ** 2 / expected[pair] for pair in often)
+    statistic += (sum(n for pair, n in seen.items() if pair not in often) - rest) ** 2 / max(rest, 1)
+    assert len(often) >= 6
+    assert statistic < 60  # some ten degrees of freedom: one in 10^8
+
+
+@given(automata(), st.integers(0, 2**64 - 1), st.data())
+def test_different_names(automaton: Automaton, seed: int, data: st.DataObject) -> None:
+    """Each name once, all if all are asked for; a smaller count is the beginning, for any number of workers."""
+    every = law(automaton)
+    whole = Model(automaton).distinct(len(every), seed)
+    assert sorted(whole["name"]) == sorted(every)
+    assert automaton.log_prob(whole["name"].to_list()).tolist() == whole["log_prob"].to_list()
+    first, count = sorted((data.draw(st.integers(0, len(every))), data.draw(st.integers(0, len(every)))))
+    some = pa.Table.from_batches(race.distinct(automaton, seed, first, count - first, 3), SCHEMA)
+    assert pl.DataFrame(pl.from_arrow(some)).equals(whole[first:count])
+    with pytest.raises(SettingError, match=rf"there are only {len(every)} names"):
+        Model(automaton).distinct(len(every) + 1, seed)
+
+
+def test_many_different_names(fitted_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In windows and buffers of any size, the same; and of a question, too."""
+    names = fitted_model.distinct(30_000)
+    assert names["name"].n_unique() == 30_000
+    assert names["index"].to_list() == list(range(30_000))
+    assert fitted_model.score(names["name"]).equals(names["log_prob"])
+    monkeypatch.setattr(race, "AT_ONCE", 7000)
+    monkeypatch.setattr(race, "BUFFER", 100)
+    assert fitted_model.distinct(30_000).equals(names)
+    assert fitted_model.distinct(2000, first=11_000).equals(names[11_000:13_000])
+    few = fitted_model.where(pattern="ma[rl](a|ia|y)")
+    assert set(few.distinct(6, into="list")) == {"mara", "maria", "mary", "mala", "malia", "maly"}
+    with pytest.raises(SettingError, match=r"there are only 6 names, but 7 are asked for\. Ask for 6"):
+        few.distinct(7)
+
+
+def test_the_same_race_anywhere(automaton: Automaton) -> None:
+    """Golden: of the notebook's bigram table."""
+    table = Model(automaton).distinct(10_000, seed=7, into="arrow")
+    assert hashlib.sha256("\n".join(table["name"].to_pylist()).encode()).hexdigest()[:16] == "4a36dc49224496d0"
+    assert table["name"][:3].to_pylist() == ["d", "kay", "zlyhimittreemio"]

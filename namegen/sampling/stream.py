@@ -108,10 +108,14 @@ def check_range(seed: int, first: int, count: int) -> None:
 
 def _batches(sampler: Sampler, seed: int, first: int, count: int, batch: int) -> Iterator[pa.RecordBatch]:
     for start in range(first, first + count, batch):
-        rows = min(batch, first + count - start)
-        numbers = pa.py_buffer(np.arange(start, start + rows, dtype=np.int64))
-        index = pa.Int64Array.from_buffers(pa.int64(), rows, [None, numbers])
-        yield pa.RecordBatch.from_arrays([index, *sampler.draw(seed, start, rows)], schema=SCHEMA)
+        yield batch_of(start, *sampler.draw(seed, start, min(batch, first + count - start)))
+
+
+def batch_of(first: int, names: pa.StringArray, log_prob: pa.DoubleArray) -> pa.RecordBatch:
+    """Rows `first` and on."""
+    numbers = pa.py_buffer(np.arange(first, first + len(names), dtype=np.int64))
+    index = pa.Int64Array.from_buffers(pa.int64(), len(names), [None, numbers])
+    return pa.RecordBatch.from_arrays([index, names, log_prob], schema=SCHEMA)
 
 
 def bytes_per_row(automaton: Automaton, seed: int, first: int, count: int) -> tuple[float, float]:
