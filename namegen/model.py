@@ -241,7 +241,6 @@ class Model:
         >>> asked.sample(3, into="list"), round(asked.probability, 5)
         (['maread', 'maredr', 'maria'], 0.00118)
         """
-        from namegen.questions.graph import ask  # slow to import
         from namegen.questions.question import Question
 
         question = Question.of(
@@ -256,9 +255,14 @@ class Model:
         )
         if question.is_empty:
             return self
-        conditions = question.conditions(
-            self.automaton.vocabulary, self._listed() if question.novel else (), self.automaton.cap
-        )
+        known = self.listed() if question.novel else None
+        if question.novel and known is None:
+            what = "is an automaton alone: it does not know which names are novel"
+            raise ArtifactError(what, artifact.FILE, "Load the model's whole folder")
+        names = known.to_pylist() if known is not None else ()
+        conditions = question.conditions(self.automaton.vocabulary, names, self.automaton.cap)
+        from namegen.questions.graph import ask  # slow to import
+
         answer = ask(self.automaton, conditions)
         return replace(
             self,
@@ -373,11 +377,15 @@ class Model:
         except ArtifactError:
             return False
 
-    def _listed(self) -> list[str]:
-        """The names of the list that the model was fitted to."""
-        names = self.source.table("names") if isinstance(self.source, ModelFolder) else self._contents.tables["names"]
-        listed: list[str] = names["name"].to_list()
-        return listed
+    def listed(self) -> pa.StringArray | None:
+        """The names of the list that the model was fitted to, held-out ones included; None for an automaton alone."""
+        if self.source is None:
+            return None
+        if isinstance(self.source, ModelFolder):
+            return self.source.names()
+        import pyarrow as pa
+
+        return pa.chunked_array(self.source.tables["names"]["name"].to_arrow().cast(pa.string())).combine_chunks()
 
     @property
     def _contents(self) -> Contents:

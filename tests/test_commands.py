@@ -19,7 +19,7 @@ from click.testing import CliRunner
 import namegen
 import tiny
 from conftest import NAMEGEN, ROOT, inside, on_disk
-from namegen.commands.main import NAMES, group
+from namegen.commands.main import NAMES, group, main
 from namegen.commands.sample import FEW
 from namegen.outputs.layout import record_folder
 
@@ -47,7 +47,8 @@ def run(*arguments: object, stdin: bytes = b"") -> bytes:
 @pytest.mark.parametrize("count", [0, 3, FEW + 1])
 def test_sample(output: Path, loaded: namegen.Model, count: int, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """Every format holds the same rows, which are those of the API, few of them or many."""
-    expected = loaded.sample(count, seed=7, first=5)
+    listed = pl.read_parquet(on_disk(tiny.place(output).path) / "names.parquet")["name"]
+    expected = loaded.sample(count, seed=7, first=5).with_columns(is_novel=~pl.col("name").is_in(listed.to_list()))
     drawn = {}
     for form in ("csv", "jsonl", "names", "table", "parquet", "arrow"):
         arguments = ("sample", output, "--count", count, "--seed", 7, "--first", 5, "--format", form)
@@ -59,6 +60,25 @@ def test_sample(output: Path, loaded: namegen.Model, count: int, capsysbinary: p
     assert pl.read_ipc_stream(io.BytesIO(drawn["arrow"])).equals(expected)
     assert drawn["names"].decode().splitlines() == expected["name"].to_list()
     assert [line.split()[1] for line in drawn["table"].decode().splitlines()[1:]] == expected["name"].to_list()
+
+
+def test_questions(output: Path, loaded: namegen.Model, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The words of `Model.where`, of the other commands, too."""
+    asked = loaded.temper(0.9).where(prefix="ma", length=(4, 8), novel=True)
+    question = ("--prefix", "ma", "--length", "4-8", "--novel", "--temperature", "0.9")
+    drawn = pl.read_csv(inside(capsysbinary, "sample", output, *question, "--format", "csv"))
+    assert drawn.drop("is_novel").equals(asked.sample(10))
+    assert drawn["is_novel"].all()
+    once = pl.read_csv(inside(capsysbinary, "sample", output, *question, "--distinct", "--count", 300))
+    assert once.drop("is_novel").equals(asked.distinct(300))
+    best = pl.read_csv(inside(capsysbinary, "top", output, 5, *question))
+    assert best.equals(asked.top(5))
+    shown = json.loads(inside(capsysbinary, "inspect", output, *question, "--json"))
+    assert shown["asked"] == "at temperature 0.9, begins with 'ma', has 4 to 8 characters, is not on the model's list"
+    assert shown["probability"] == asked.probability
+    assert shown["names"]["share_novel"] == pytest.approx(1)
+    assert main(["sample", str(output), "--length", "x"]) == 2
+    assert b"length 'x' is no length" in capsysbinary.readouterr().err
 
 
 def test_score_of_a_pipe(output: Path, loaded: namegen.Model) -> None:
@@ -218,11 +238,13 @@ def test_what_is_imported(output: Path) -> None:
     program = f"""
 import sys
 from namegen.commands.main import main
-codes = [main([*command.split(), {str(output)!r}]) for command in ("inspect --json", "sample --count 2")]
-print(codes, sorted({{"torch", "prefect", "pandas", "numba", "matplotlib"}} & set(sys.modules)))
+heavy = {{"torch", "prefect", "pandas", "numba", "matplotlib"}}
+for command in ("sample --count 2", "inspect --json"):
+    print(main([*command.split(), {str(output)!r}]), sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[0, 0] []"
+    last = [line for line in done.stdout.splitlines() if line.startswith("0 [")]
+    assert last[-2:] == ["0 []", "0 ['numba']"]
 
 
 def test_help_and_completion() -> None:
@@ -234,7 +256,7 @@ def test_help_and_completion() -> None:
         assert "--quiet" in shown.output
     for typed, offered in (
         ("namegen ex", "plain,explain"),
-        ("namegen sample --co", "plain,--count"),
+        ("namegen sample --co", "plain,--count\nplain,--contains"),
         ("namegen sample ou", "file,ou"),
         ("namegen score outputs na", "file,na"),
         ("namegen report outputs --to re", "file,re"),

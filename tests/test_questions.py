@@ -28,6 +28,7 @@ from namegen.errors import ArtifactError, SettingError
 from namegen.model import Model, load
 from namegen.questions import graph, pattern, product, race
 from namegen.questions import temperature as temperature_module
+from namegen.questions.figures import figures
 from namegen.questions.graph import Graph, ask
 from namegen.questions.question import Question, length_of
 from namegen.questions.temperature import temper
@@ -463,3 +464,13 @@ def test_the_same_race_anywhere(automaton: Automaton) -> None:
     table = Model(automaton).distinct(10_000, seed=7, into="arrow")
     assert hashlib.sha256("\n".join(table["name"].to_pylist()).encode()).hexdigest()[:16] == "4a36dc49224496d0"
     assert table["name"][:3].to_pylist() == ["d", "kay", "zlyhimittreemio"]
+
+
+@given(automata())
+def test_figures(automaton: Automaton) -> None:
+    """Sums over all names, beside those of brute force."""
+    every = law(automaton)
+    found = figures(automaton)
+    assert found.expected_length == pytest.approx(sum(len(name) * p for name, p in every.items()), rel=1e-9)
+    assert found.entropy == pytest.approx(-sum(p * math.log(p) for p in every.values()), rel=1e-9, abs=1e-9)
+    assert found.equal == pytest.approx(sum(p * p for p in every.values()), rel=1e-9)

@@ -20,11 +20,12 @@ from namegen import __version__
 from namegen.errors import NamegenError, PassingError, printable, unreadable
 from namegen.process import end_at_once, open_streams, without_numba_s_colours
 
-NAMES = ("sample", "score", "explain", "inspect", "report", "verify", "prune")
+NAMES = ("sample", "top", "score", "explain", "inspect", "report", "verify", "prune")
 HELP = """Draws and scores names with the models that flows/generate.py has made, and looks after them.
 
 \b
   namegen sample outputs/models/blend-... --count 20
+  namegen top outputs/models/blend-... 50 --novel --prefix mar
   namegen explain outputs/models/blend-... emma
   namegen verify outputs
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from namegen.automaton import artifact
 from namegen.automaton.automaton import STREAM_VERSION
-from namegen.model import existing, resolve_model
+from namegen.errors import SettingError
+from namegen.model import Model, existing, load, resolve_model
 from namegen.outputs import dataset
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
@@ -14,19 +16,23 @@ from namegen.outputs.model_folder import ModelFolder, ModelManifest
 from namegen.storage.files import Anywhere, Location
 
 
-def inspect(path: Anywhere) -> dict[str, Any]:
+def inspect(path: Anywhere, ask: Callable[[Model], Model] = lambda model: model) -> dict[str, Any]:
     """What a model or a data set is, and where it came from, as JSON.
+
+    Args:
+        ask: asks a model something; then the figures are of the names that answer.
 
     Raises:
         ArtifactError: if there is neither, or it is damaged.
     """
     where = existing(path)
     manifest = open_manifest(where, DatasetManifest).sound() if where.is_dir() else None
-    return _of_dataset(where, manifest) if manifest else _of_model(resolve_model(where))
+    return _of_dataset(where, manifest) if manifest else _of_model(resolve_model(where), ask)
 
 
-def _of_model(where: Location) -> dict[str, Any]:
-    automaton = artifact.load(where)
+def _of_model(where: Location, ask: Callable[[Model], Model]) -> dict[str, Any]:
+    model = ask(load(where))
+    automaton = model.automaton
     folder = where.parent if where.is_file() else where
     manifest = open_manifest(folder, ModelManifest).sound() if (folder / ModelManifest.FILE).is_file() else None
     own = {
@@ -37,6 +43,8 @@ def _of_model(where: Location) -> dict[str, Any]:
         "automaton_sha256": automaton.sha256,
         "stream_version": STREAM_VERSION,
         "bytes_in_memory": automaton.weights.nbytes + automaton.successor.nbytes,
+        **({"asked": ", ".join(model.asked), "probability": model.probability} if model.asked else {}),
+        "names": _of_names(model),
     }
     if not manifest:
         file = where if where.is_file() else where / artifact.FILE
@@ -52,6 +60,24 @@ def _of_model(where: Location) -> dict[str, Any]:
         "origin": manifest.written.origin,
         "versions": manifest.versions,
     }
+
+
+def _of_names(model: Model) -> dict[str, float]:
+    """Exact figures of the names that a model draws."""
+    from namegen.questions.figures import figures  # slow to import
+
+    found = figures(model.automaton)
+    own = {
+        "expected_length": found.expected_length,
+        "entropy": found.entropy,
+        "probability_that_two_are_equal": found.equal,
+    }
+    if model.listed() is None:
+        return own
+    try:
+        return {**own, "share_novel": model.where(novel=True).probability / model.probability}
+    except SettingError:  # every name is on the list
+        return {**own, "share_novel": 0.0}
 
 
 def _figures(folder: Location, manifest: ModelManifest) -> dict[str, float]:

@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         pa.field("log_prob", pa.float64(), nullable=False),  # nats
     ]
 )
+NOVELTY = pa.field("is_novel", pa.bool_(), nullable=False)
 MAX_BATCH = 2**23 - 1  # names: with 64 symbols of four bytes each, their offsets still fit int32
 POINTER = 8  # bytes, of a list to each of its items
 BATCH = {"cpu": 2**16, "cuda": 2**20}  # names: what fits a core's cache, and what keeps a GPU busy
@@ -195,4 +196,4 @@ def with_novelty(table: pa.Table, known: pa.Array | frozenset[str], vocabulary: 
         is_novel = pa.BooleanArray.from_buffers(pa.bool_(), len(new), [None, bits])
     else:
         is_novel = pc.invert(pc.is_in(names, value_set=known))
-    return table.append_column(pa.field("is_novel", pa.bool_(), nullable=False), is_novel)
+    return table.append_column(NOVELTY, is_novel)

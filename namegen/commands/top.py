@@ -1,0 +1,40 @@
+"""`namegen top`."""
+
+from __future__ import annotations
+
+import click
+
+from namegen.commands.options import MODEL, MODEL_TEXT, QUIET, Question, asked, question
+from namegen.commands.output import format_of
+from namegen.commands.sample import FORMATS, write
+
+
+@click.command(
+    short_help="Print the most probable names.",
+    help=f"""Prints the COUNT most probable names of a model, in order.
+
+{MODEL_TEXT}
+
+\b
+  namegen top outputs 50
+  namegen top outputs 50 --novel --prefix mar --length 5-8
+
+The columns are name and log_prob (in nats).""",
+)
+@MODEL
+@click.argument("count", type=click.IntRange(0), default=10)
+@question
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="How to print them.  [default: table on a terminal, csv elsewhere]",
+)
+@QUIET
+def command(model: str, count: int, form: str | None, **conditions: Question) -> None:
+    """Loads the model, and prints the names."""
+    form = format_of(form, count)  # before the work
+    from namegen.model import load
+
+    table = asked(load(model), conditions).top(count).to_arrow()
+    write(table.to_batches(), table.schema, form)
