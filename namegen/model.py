@@ -340,10 +340,10 @@ class Model:
         >>> model.temper(0.5).sample(5, into="list")
         ['sa', 's', 'kash', 'juslan', 'ja']
         """
-        from namegen.questions.temperature import temper  # slow to import
-
         if temperature == 1:
             return self
+        from namegen.questions.temperature import temper  # slow to import
+
         asked = (*self.asked, f"at temperature {temperature:g}")
         return replace(self, automaton=temper(self.automaton, temperature), asked=asked, probability=1.0)
 
