@@ -26,7 +26,8 @@ from namegen.automaton.compiled import compiled, f64, i32, i64, inlined, read_on
 from namegen.automaton.logarithm import CONSTANTS
 from namegen.device import cores
 from namegen.questions.count import names_up_to, too_many
-from namegen.sampling.stream import batch_of, check_range, sample, spelt
+from namegen.sampling.spelling import spelt
+from namegen.sampling.stream import batch_of, check_range, sample
 
 RACE_VERSION = 1  # any change of a byte is a new version
 DRAWN = 2**16  # names from which horizons are estimated

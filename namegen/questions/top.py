@@ -13,7 +13,8 @@ from namegen.automaton.automaton import Automaton
 from namegen.automaton.compiled import boolean, compiled, f64, i32, i64, read_only, u8
 from namegen.errors import SettingError
 from namegen.questions.count import names_up_to, too_many
-from namegen.sampling.stream import sample, spelt
+from namegen.sampling.spelling import spelt
+from namegen.sampling.stream import sample
 
 DRAWN = 2**16  # names for the estimate
 MOST = 10**7  # names: with their probabilities they take a gigabyte

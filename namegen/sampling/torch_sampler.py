@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from namegen.automaton.automaton import Automaton
 from namegen.sampling.philox import philox4x32
-from namegen.sampling.stream import spelt
+from namegen.sampling.spelling import spelt
 
 
 class TorchSampler:
