@@ -213,7 +213,7 @@ def show(made: Made) -> None:
 def prepare(plan: Plan, parameters: Parameters) -> None:
     """Starts what the job will need, if it will only draw: workers, compiled code, and tables, while Prefect starts."""
     automaton = plan.automaton
-    if not automaton or plan.is_complete:
+    if not automaton or plan.is_complete or not plan.wish.is_plain:
         return
     try:
         there = {part_number(name) for name in entries(plan.names)}

@@ -18,6 +18,7 @@ from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import Contents, ModelFolder, ModelManifest
+from namegen.outputs.wish import wish_of
 from namegen.storage.files import Anywhere, Location, absolute, entries, location, make_folder
 from namegen.vocabulary import all_as_read, as_read
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from namegen.questions.question import Length, Listed
+    from namegen.questions.question import Length, Listed, Question
 
 MANY = 10**6  # names: fewer fit any memory
 REMEDY = "Name a model's folder, its automaton.safetensors, a data set's folder, or an output folder with one model"
@@ -253,6 +254,10 @@ class Model:
             without=without,
             block=block,
         )
+        return self.asking(question)
+
+    def asking(self, question: Question) -> Model:
+        """The same model, given that its names answer a question; see `where`."""
         if question.is_empty:
             return self
         known = self.listed() if question.novel else None
@@ -415,13 +420,16 @@ def load(path: Anywhere) -> Model:
 
     Args:
         path: a model's folder or its automaton.safetensors, a data set's folder, or an output folder with one model.
+            If the data set was asked for more than a plain stream, the model is one that was asked the same.
 
     Raises:
         ArtifactError: if there is none of these, if it is damaged, or if it could be several.
     """
     where = resolve_model(path)
     is_whole = where.is_dir() and (where / ModelManifest.FILE).is_file()
-    return Model(artifact.load(where), ModelFolder(where) if is_whole else None)
+    model = Model(artifact.load(where), ModelFolder(where) if is_whole else None)
+    wish = wish_of(existing(path))
+    return model if wish.is_plain else model.temper(wish.temperature).asking(wish.question)
 
 
 def resolve_model(path: Anywhere) -> Location:
@@ -460,7 +468,8 @@ def model_of(dataset: Location, manifest: DatasetManifest) -> Location:
         what = f"was drawn from the model {name}, which is not in the same output folder"
         raise ArtifactError(what, str(dataset), "Name the model's own folder")
     model = open_manifest(folder, ModelManifest).sound()
-    if model and model.automaton_sha256 != manifest.stream.get("automaton_sha256"):
+    is_asked = bool(layout.key_of(dataset))  # then it was drawn from another automaton
+    if model and not is_asked and model.automaton_sha256 != manifest.stream.get("automaton_sha256"):
         raise ArtifactError(f"was drawn from another model than {folder}", str(dataset), "Name the model's own folder")
     return folder
 

@@ -17,6 +17,9 @@ Order = Annotated[int, Field(ge=2, le=66)]
 States = Annotated[int, Field(ge=0, le=10**7)]
 Workers = Annotated[int, Field(ge=1, le=256)]
 Column = Annotated[str, Field(min_length=1, max_length=300)]
+Text = Annotated[str, Field(min_length=1, max_length=64)]
+Pattern = Annotated[str, Field(min_length=1, max_length=1000)]
+Path = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -26,6 +29,18 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: Annotated[int, Field(ge=1, le=2**63, description="how many names to make")] = 100_000
+    prefix: Annotated[Text | None, Field(description="only names that begin with this")] = None
+    suffix: Annotated[Text | None, Field(description="only names that end with this")] = None
+    contains: Annotated[Text | None, Field(description="only names in which this stands")] = None
+    pattern: Annotated[
+        Pattern | None, Field(description="only names that this regular expression matches as a whole")
+    ] = None
+    length: Annotated[Text | None, Field(description="only names with so many characters: 5, 5-8, 5- or -8")] = None
+    novel: Annotated[bool, Field(description="only names that are not on the list")] = False
+    without: Annotated[Path | None, Field(description="none of the names in this file")] = None
+    block: Annotated[Path | None, Field(description="no name that contains a line of this file")] = None
+    temperature: Annotated[float, Field(ge=0.1, le=5, description="likelier names below 1, odder ones above")] = 1.0
+    distinct: Annotated[bool, Field(description="each name once, in an order of its own")] = False
     seed: Annotated[
         Seed | None,
         Field(

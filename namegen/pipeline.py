@@ -32,6 +32,7 @@ from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import Contents, ModelFolder, model_name
 from namegen.outputs.room import check_room, check_writable, readable_size
+from namegen.outputs.wish import Wish
 from namegen.parameters import DEFAULT, Parameters, checked
 from namegen.progress import Progress, progress
 from namegen.storage.files import Hold, Location, location
@@ -91,6 +92,7 @@ class Plan:
         workers: how many parts are made at once.
         automaton: the model's, if it was there when the plan was made.
         is_complete: whether the data set had all names then.
+        wish: what is asked of the model, beyond a plain stream.
     """
 
     fit: FitPlan
@@ -101,6 +103,7 @@ class Plan:
     workers: int = 1
     automaton: Automaton | None = None
     is_complete: bool = False
+    wish: Wish = field(default_factory=Wish)
 
 
 @dataclass(frozen=True)
@@ -134,18 +137,19 @@ def plan(parameters: Parameters) -> Plan:
     p = parameters
     if p.seed is None:
         raise SettingError("seed null needs a run of a Prefect deployment", remedy="Choose a seed")
+    wish = Wish.of(p)
     fit = plan_fit(_corpus_at(p.names, p), p, {**origin_of(p.names, p), "preset": p.preset})
     output = location(p.output)
     check_writable(output)
     name = model_name(fit.configuration)
-    model, names = ModelFolder(layout.model_folder(output, name)), layout.dataset_folder(output, name, p.seed)
+    model, names = ModelFolder(layout.model_folder(output, name)), layout.dataset_folder(output, name, p.seed, wish.key)
     manifest = open_manifest(names, DatasetManifest).sound()
     check_room(names, p.count, fit.corpus.names)
     automaton = model.load()
-    if manifest and automaton:
+    if manifest and automaton and wish.is_plain:  # the answer to a question takes seconds; the job asks it
         manifest.check_stream(names, automaton.stream(p.seed))
     is_complete = bool(manifest and manifest.rows >= p.count)
-    return Plan(fit, model, names, p.count, p.seed, p.workers or cores(), automaton, is_complete)
+    return Plan(fit, model, names, p.count, p.seed, p.workers or cores(), automaton, is_complete, wish)
 
 
 def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) -> FitPlan:
@@ -346,17 +350,24 @@ def sample(
     """Samples the names that the data set lacks, and writes them. Its record is held."""
     from namegen.outputs.rows import Source
     from namegen.outputs.writer import write_dataset
+    from namegen.questions.count import check_enough
     from namegen.sampling.stream import arrow_strings
 
     listed, device = arrow_strings(plan.fit.corpus.names), sampling_device(plan.fit.device)
-    source = Source(plan.model.path, plan.fit.configuration, automaton, listed, plan.seed, device)
+    configuration = plan.fit.configuration
+    source = Source(plan.model.path, configuration, automaton, listed, plan.seed, device).asked(plan.wish)
+    if plan.wish.distinct:
+        check_enough(source.automaton, plan.count)
+    if not plan.wish.is_plain:
+        log.info("%s: %.4g of the model's names", ", ".join(plan.wish.words), source.probability)
+        plan.wish.save(plan.names, record)
     with progress(plan.count, "Sampling names") as advance:
         return write_dataset(
             plan.names,
             plan.count,
             source.stream,
             source.rows,
-            source.configuration,
+            source.described,
             record,
             workers=plan.workers,
             on_part=advance,

@@ -13,6 +13,7 @@ from namegen.corpus.corpus import Corpus, corpus_of, split
 from namegen.models.mlp import Settings
 from namegen.outputs import layout
 from namegen.outputs.model_folder import ModelFolder, model_name
+from namegen.outputs.wish import Wish
 from namegen.outputs.writer import Written
 from namegen.pipeline import FitPlan, Plan
 from namegen.storage.files import Location
@@ -31,8 +32,11 @@ def corpus() -> Corpus:
     return corpus_of(NAMES.read_text().split()[:400])
 
 
-def plan(output: Location, model: str = "kneser-ney", count: int = 900, seed: int = 1) -> Plan:
+def plan(
+    output: Location, model: str = "kneser-ney", count: int = 900, seed: int = 1, wish: Wish | None = None
+) -> Plan:
     """What `job` does."""
+    wish = wish or Wish()
     origin = {}
     if isinstance(output, Path):
         names = output.parent / "names.txt"
@@ -41,7 +45,8 @@ def plan(output: Location, model: str = "kneser-ney", count: int = 900, seed: in
     fit = FitPlan(corpus(), split(corpus(), 0.2), RECIPES[model], "cpu", origin)
     name = model_name(fit.configuration)
     folder = ModelFolder(layout.model_folder(output, name))
-    return Plan(fit, folder, layout.dataset_folder(output, name, seed), count, seed, workers=2)
+    names_folder = layout.dataset_folder(output, name, seed, wish.key)
+    return Plan(fit, folder, names_folder, count, seed, workers=2, wish=wish)
 
 
 def place(output: Location, model: str = "kneser-ney") -> ModelFolder:
@@ -50,9 +55,11 @@ def place(output: Location, model: str = "kneser-ney") -> ModelFolder:
     return ModelFolder(layout.model_folder(output, name))
 
 
-def job(output: Location, model: str = "kneser-ney", count: int = 900, seed: int = 1) -> Written:
+def job(
+    output: Location, model: str = "kneser-ney", count: int = 900, seed: int = 1, wish: Wish | None = None
+) -> Written:
     """Fits the model and draws the names, where they are not there; `dataset.PART_ROWS` has to be `PART`."""
-    return pipeline.make(plan(output, model, count, seed)).written
+    return pipeline.make(plan(output, model, count, seed, wish)).written
 
 
 def tree(output: Path) -> dict[str, bytes]:

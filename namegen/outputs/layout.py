@@ -3,6 +3,7 @@
     <output>/models/<model>-<id>/                             a model
     <output>/names/model=<model>-<id>/seed=<seed>/            a data set: part-000000.parquet ... and nothing else
     <output>/datasets/model=<model>-<id>/seed=<seed>/         its record: manifest, journal and lock
+    <output>/names/model=<model>-<id>+<key>/seed=<seed>/      one that was asked for more; see `wish`
     <output>/reports/model=<model>-<id>/report.html           the page about a model, and its pictures as SVG
     <output>/reports/model=<model>-<id>/seed-<seed>/          the page about a data set
 
@@ -22,6 +23,7 @@ from namegen.storage.storage import P
 MODELS, NAMES, RECORDS, REPORTS, ASIDE = "models", "names", "datasets", "reports", "aside"
 MANIFEST, COPY, PAGE = "manifest.json", "manifest.copy.json", "report.html"
 _MODEL = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}")
+_QUESTION = re.compile(r"model=(.*?)(?:\+([0-9a-f]{8}))?")
 _SEED = re.compile(r"seed=(0|[1-9][0-9]{0,19})")
 _PART = re.compile(r"part-([0-9]{6,15})\.parquet")
 
@@ -31,9 +33,13 @@ def model_folder(output: P, model: str) -> P:
     return output / MODELS / model
 
 
-def dataset_folder(output: P, model: str, seed: int) -> P:
-    """The folder of the data set drawn from a model with a seed."""
-    return output / NAMES / f"model={model}" / f"seed={seed}"
+def dataset_folder(output: P, model: str, seed: int, key: str = "") -> P:
+    """The folder of the data set drawn from a model with a seed.
+
+    Args:
+        key: of what it is asked for; empty for a plain stream.
+    """
+    return output / NAMES / f"model={model}{'+' if key else ''}{key}" / f"seed={seed}"
 
 
 def record_folder(dataset: Location) -> Location:
@@ -130,8 +136,14 @@ def seed_of(dataset: Location) -> int | None:
 
 def model_of(dataset: Location) -> str | None:
     """The model in the name of the folder around a data set's folder; None if there is none."""
-    place = absolute(dataset).parent
-    return place.name.removeprefix("model=") if place.name.startswith("model=") else None
+    match = _QUESTION.fullmatch(absolute(dataset).parent.name)
+    return match[1] if match else None
+
+
+def key_of(dataset: Location) -> str:
+    """The key of what a data set was asked for, in the name of the folder around its own; empty for a plain stream."""
+    match = _QUESTION.fullmatch(absolute(dataset).parent.name)
+    return (match[2] or "") if match else ""
 
 
 def output_of(folder: Location) -> Location:

@@ -19,6 +19,7 @@ from namegen.outputs.journal import BLOCK, Journal, Part
 from namegen.outputs.layout import part_name, record_folder
 from namegen.outputs.manifests import versions
 from namegen.outputs.rows import Source
+from namegen.outputs.wish import wish_of
 from namegen.outputs.writer import make_parts
 from namegen.storage.files import location, sha256_of
 from namegen.storage.locks import holder_of
@@ -107,7 +108,7 @@ def make_range(job: Job, numbers: range) -> list[Part]:
     missing = [number for number in numbers if number not in {part.number for part in kept}]
     if not missing:
         return kept
-    rows = _source(job.model, job.stream["seed"], job.device, job.stream["automaton_sha256"]).rows
+    rows = _source(job.folder, job.model, job.stream["seed"], job.device, job.stream["automaton_sha256"]).rows
 
     def check_alone() -> None:
         check_worker(job)
@@ -126,8 +127,8 @@ def _is_intact(job: Job, part: Part) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _source(model: str, seed: int, device: str, automaton_sha256: str) -> Source:
-    source = Source.load(location(model), seed, device)
+def _source(folder: str, model: str, seed: int, device: str, automaton_sha256: str) -> Source:
+    source = Source.load(location(model), seed, device, wish_of(location(folder)))
     if not source or source.automaton.sha256 != automaton_sha256:
         raise OutputError("does not hold the job's model", model, "Run the job again")
     return source

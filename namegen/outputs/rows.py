@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -16,11 +16,15 @@ from namegen.device import memory_of
 from namegen.outputs import dataset
 from namegen.outputs.journal import Part
 from namegen.outputs.model_folder import ModelFolder
+from namegen.outputs.wish import Wish
 from namegen.storage.files import Location, open_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from namegen.questions.race import Race
+
+RACE_VERSION = 1  # of the order of different names; any change of a byte is a new version
 SAMPLE = 4096  # rows of each part that are compared with what the automaton draws, unless all are
 LARGEST_ROW = 1024  # bytes; no row has more, and a part that claims more is not unpacked
 
@@ -32,6 +36,7 @@ class Source:
     Args:
         model: the model's folder.
         configuration: of the model.
+        automaton: what is drawn from: the model's, or that of the names that answer.
         known: the names that are not novel.
         device: "cpu" or "cuda", where names are drawn; they are the same.
     """
@@ -42,33 +47,66 @@ class Source:
     known: pa.Array
     seed: int
     device: str = "cpu"
+    wish: Wish = field(default_factory=Wish)
+    probability: float = 1.0
 
     @classmethod
-    def load(cls, model: Location, seed: int, device: str = "cpu") -> Source | None:
+    def load(cls, model: Location, seed: int, device: str = "cpu", wish: Wish | None = None) -> Source | None:
         """From a model's folder; None if the model is not finished.
 
         Raises:
             ArtifactError: if the model is damaged.
+            SettingError: if the model cannot answer.
         """
         folder = ModelFolder(model)
         automaton = folder.load()
         if not automaton:
             return None
-        return cls(model, folder.manifest().configuration, automaton, folder.names(), seed, device)
+        plain = cls(model, folder.manifest().configuration, automaton, folder.names(), seed, device)
+        return plain.asked(wish or Wish())
+
+    def asked(self, wish: Wish) -> Source:
+        """What the same model draws for a wish.
+
+        Raises:
+            SettingError: if the model cannot answer.
+        """
+        if wish.is_plain:
+            return self
+        answer = wish.ask(self.automaton, self.known.to_pylist() if wish.question.novel else ())
+        return replace(self, automaton=answer.automaton, wish=wish, probability=answer.probability)
 
     @property
     def stream(self) -> dict[str, Any]:
         """Everything that decides the rows, as JSON."""
-        return self.automaton.stream(self.seed)
+        stream = self.automaton.stream(self.seed)
+        return {**stream, "race_version": RACE_VERSION} if self.wish.distinct else stream
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a manifest says of where the rows come from: the model's configuration, and what was asked."""
+        if self.wish.is_plain:
+            return self.configuration
+        asked = {"words": ", ".join(self.wish.words), "probability": self.probability}
+        return {**self.configuration, "asked": asked}
 
     def rows(self, first: int, count: int) -> pa.Table:
         """Rows `first` to `first + count - 1`, as the job makes them."""
         from namegen.sampling.stream import sample, with_novelty  # slow to import; not needed if checksums are wrong
 
         with memory_of(self.device):
-            drawn = sample(self.automaton, self.seed, first, count, self.device)
+            if self.wish.distinct:
+                drawn = self._race.rows(first, count)
+            else:
+                drawn = sample(self.automaton, self.seed, first, count, self.device)
             known = self._known if count <= SAMPLE else self.known
             return with_novelty(drawn, known, self.automaton.vocabulary)
+
+    @cached_property
+    def _race(self) -> Race:
+        from namegen.questions.race import Race  # slow to import
+
+        return Race(self.automaton, self.seed)
 
     @cached_property
     def _known(self) -> frozenset[str]:

@@ -14,6 +14,17 @@ def too_many(there: int, count: int) -> SettingError:
     return SettingError(f"there are only {there:,} names, but {count:,} are asked for", remedy=f"Ask for {there:,}")
 
 
+def check_enough(automaton: Automaton, count: int) -> None:
+    """Checks that an automaton can draw so many different names.
+
+    Raises:
+        SettingError: if it cannot.
+    """
+    there = names_up_to(automaton, count)
+    if there < count:
+        raise too_many(there, count)
+
+
 def names_up_to(automaton: Automaton, enough: int) -> int:
     """How many names an automaton can draw; from `enough` on, any number of at least that."""
     can = automaton.weights > 0

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -27,11 +28,11 @@ from namegen.automaton.logarithm import CONSTANTS
 from namegen.device import cores
 from namegen.questions.count import names_up_to, too_many
 from namegen.sampling.spelling import spelt
-from namegen.sampling.stream import batch_of, check_range, sample
+from namegen.sampling.stream import SCHEMA, batch_of, check_range, sample
 
-RACE_VERSION = 1  # any change of a byte is a new version
 DRAWN = 2**16  # names from which horizons are estimated
 AT_ONCE = 12_000_000  # names that are found and sorted at once; they take about a gigabyte
+AHEAD = 2**23  # names that are kept for the parts that come next
 BUFFER = 2**18  # names of one thread
 _TOTAL, _TINY = 2.0**32, 2.0**-53
 _ROOT, _CHILD = 2**16, 2**17  # which words of a prefix; its arrivals have the lower blocks
@@ -93,6 +94,39 @@ def distinct(
                 kept = pa.DoubleArray.from_buffers(pa.float64(), stop - start, [None, log_prob])
                 yield batch_of(done + start, arrivals.names.slice(start, stop - start), kept)
             done, after = done + found, until
+
+
+class Race:
+    """Any rows of a seed's race, for threads that want them nearly in order.
+
+    A row depends on all rows before it, so those found last are kept: up to `AHEAD` of them, from a multiple of that.
+    """
+
+    def __init__(self, automaton: Automaton, seed: int) -> None:
+        self._automaton, self._seed = automaton, seed
+        self._lock = Lock()
+        self._kept: pa.Table = SCHEMA.empty_table()
+        self._first = 0
+
+    def rows(self, first: int, count: int) -> pa.Table:
+        """Rows `first` to `first + count - 1`, of `sampling.stream.SCHEMA`.
+
+        Raises:
+            SettingError: for more names than there are.
+        """
+        base, end = first - first % AHEAD, first + count
+        with self._lock:
+            if base != self._first:
+                self._kept, self._first = SCHEMA.empty_table(), base
+            if end > base + len(self._kept):
+                # twice as many as before, so that few are found more than twice
+                wanted = max(end - base, min(2 * len(self._kept), AHEAD))
+                there = names_up_to(self._automaton, base + wanted)
+                if there < end:
+                    raise too_many(there, end)
+                batches = distinct(self._automaton, self._seed, base, min(wanted, there - base))
+                self._kept = pa.Table.from_batches(batches, SCHEMA).combine_chunks()
+            return self._kept.slice(first - base, count).combine_chunks()
 
 
 class _Horizons:

@@ -23,6 +23,7 @@ from namegen.outputs.manifests import write_manifest
 from namegen.outputs.model_folder import ModelFolder, model_name
 from namegen.outputs.room import check_room
 from namegen.outputs.rows import SAMPLE, Source, difference
+from namegen.outputs.wish import Wish, wish_of
 from namegen.outputs.writer import in_order, restore_parts
 from namegen.storage.files import Location, absolute, local_copy, make_folder, sha256_of, temporaries
 from namegen.storage.locks import alone_in
@@ -141,7 +142,7 @@ class DatasetCheck:
             what = "is not in its place, below names/model=<model>-<id> of an output folder"
             return None, self._fault(self.path, what, "Move it back, or verify the output folder")
         try:
-            source = Source.load(self.model, seed)
+            source = Source.load(self.model, seed, wish=wish_of(self.path))
         except NamegenError as error:
             return None, error
         if not source:
@@ -237,6 +238,7 @@ class DatasetCheck:
             "output": layout.output_of(self.path),
         }
         words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+        words += _options(source.wish)
         return f"Finish it with python flows/generate.py {' '.join(words)}"
 
     def _put_aside(self, stray: Location) -> None:
@@ -247,3 +249,17 @@ class DatasetCheck:
         aside = next(name for name in names if not name.exists() and not name.is_symlink())
         stray.rename(aside)  # type: ignore[arg-type] # both are of one kind
         log.info("%s is now %s", absolute(stray), aside)
+
+
+def _options(wish: Wish) -> list[str]:
+    """The options of a job for what it is asked for; the files of its lists are only known to whoever asked."""
+    q, plain = wish.question, Wish()
+    texts = {name: getattr(q, name) for name in ("prefix", "suffix", "contains", "pattern") if getattr(q, name)}
+    if q.length:
+        shortest, longest = q.length
+        texts["length"] = f"{shortest}-{'' if longest is None else longest}"
+    if wish.temperature != plain.temperature:
+        texts["temperature"] = f"{wish.temperature!r}"
+    options = [f"--{name} {shlex.quote(value)}" for name, value in texts.items()]
+    options += [f"--{name} FILE" for name in ("without", "block") if getattr(q, name)]
+    return [*options, *(["--novel"] if q.novel else []), *(["--distinct"] if wish.distinct else [])]

@@ -24,6 +24,7 @@ from namegen.outputs.layout import part_number
 from namegen.outputs.manifests import Manifest, open_manifest
 from namegen.outputs.model_folder import FILES, ModelManifest
 from namegen.outputs.room import readable_size
+from namegen.outputs.wish import FILE as QUESTION
 from namegen.report.folder import remove_report
 from namegen.storage.files import LOCK, TEMPORARY, Anywhere, Hold, Location, absolute, entries, location, storage_of
 from namegen.storage.locks import alone_in, is_busy
@@ -172,9 +173,10 @@ def _discard(output: Location, folders: list[Location], hold: Hold) -> None:
 def _has_datasets(output: Location, model: str, going: Collection[Location] = ()) -> bool:
     """Whether there is a data set of a model, or anything else in its place, apart from those that are `going`."""
     for top in (layout.NAMES, layout.RECORDS):
-        folder = output / top / f"model={model}"
-        if folder.is_dir() and any(absolute(layout.dataset_of(folder / name)) not in going for name in entries(folder)):
-            return True
+        for folder in layout.folders_in(output / top):
+            places = [layout.dataset_of(folder / name) for name in entries(folder)]
+            if any(layout.model_of(place) == model and absolute(place) not in going for place in places):
+                return True
     return False
 
 
@@ -235,7 +237,7 @@ def _is_ours(old: Candidate) -> bool:
     if not layout.has_seed(old.path):
         return _holds_only(old.path, lambda name: name in {ModelManifest.FILE, LOCK, CHECKPOINT, *FILES})
     is_part = _holds_only(old.path, lambda name: part_number(name) is not None)
-    own = {DatasetManifest.FILE, layout.COPY, LOCK}
+    own = {DatasetManifest.FILE, layout.COPY, LOCK, QUESTION}
     return is_part and _holds_only(old.lock, lambda name: name in own or JOURNAL.fullmatch(name) is not None)
 
 
