@@ -25,7 +25,7 @@ from namegen.upkeep.prune import find_old, remove
 from namegen.upkeep.verify import verify
 
 MANY = Wish(Question(length=(4, None), novel=True, block=("aa", "ii")), temperature=1.2)
-ONCE = Wish(Question(suffix="a"), distinct=True)
+ONCE = Wish(Question(prefix="a"), distinct=True)
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +77,8 @@ def test_where_it_lies(tmp_path: Path) -> None:
     assert read["model"].n_unique() == 2
     manifest = open_manifest(folder, DatasetManifest).sound()
     assert manifest
-    assert manifest.configuration["asked"]["words"] == "ends with 'a', each name once"
-    assert 0.1 < manifest.configuration["asked"]["probability"] < 0.4
+    assert manifest.configuration["asked"]["words"] == "begins with 'a', each name once"
+    assert 0.05 < manifest.configuration["asked"]["probability"] < 0.4
     assert wish_of(folder) == ONCE
 
 
@@ -171,9 +171,10 @@ def test_a_worker_asks_the_same(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     """From the words on the command line to the files, in a process of its own."""
     words = "--model kneser-ney --no-report --prefix ma --length 4-7 --novel --distinct --count 300 --temperature 0.9"
-    names = ROOT / "data" / "names.txt"
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(tiny.corpus().names))
     done = subprocess.run(
-        [*COMMAND, *words.split(), "--names", str(names), "--output", str(tmp_path)],
+        [*COMMAND, *words.split(), "--names", str(names), "--output", str(tmp_path / "out")],
         cwd=ROOT,
         capture_output=True,
         text=True,

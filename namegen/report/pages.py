@@ -197,6 +197,7 @@ def _of_dataset(folder: Location, manifest: DatasetManifest) -> _Content:
         "names": f"{manifest.rows:,}",
         "model": model_path.name,
         "seed": str(manifest.stream["seed"]),
+        **({"asked": manifest.configuration["asked"]["words"]} if "asked" in manifest.configuration else {}),
         "shown here": f"the first {len(rows):,}",
         "made": manifest.written.at,
     }
