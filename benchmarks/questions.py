@@ -105,9 +105,7 @@ def time_rivals(model: namegen.Model, repeats: int) -> None:
         ),
         "Faker with unique, filtered": lambda: collected(unique_names(), listed),
     }
-    print(
-        f"\n{COUNT:,} different new names of 5 to 8 letters that begin with mar, or as many as come in {GIVE_UP:.0f} s"
-    )
+    print(f"\n{COUNT:,} such names, or as many as come in {GIVE_UP:.0f} s")
     for way, work in ways.items():
         seconds, names = [], list[str]()
         for _ in range(repeats if "namegen" in way else 1):

@@ -39,7 +39,9 @@ from namegen.outputs.layout import dataset_folder, part_name, record_folder
 from namegen.outputs.manifests import open_manifest, write_manifest
 from namegen.outputs.room import check_writable
 from namegen.outputs.rows import Source
+from namegen.outputs.wish import Wish
 from namegen.outputs.writer import write_dataset
+from namegen.questions.question import Question
 from namegen.storage import leases as lease
 from namegen.storage import object_store as remote
 from namegen.storage.files import entries, location
@@ -175,6 +177,18 @@ def test_the_same_bytes_as_on_a_disk(prefix: RemotePath, expected: dict[str, byt
     drawn = automaton.sample(1500, seed=1)
     assert by_polars.drop("is_novel").equals(drawn)
     assert by_duckdb == drawn.rows()
+
+
+def test_a_question(made: RemotePath, tmp_path: Path) -> None:
+    """A data set that is asked for more is what it is on a disk, and is checked like any other."""
+    wish = Wish(Question(prefix="a"), distinct=True)
+    for output in (made, tmp_path):
+        tiny.job(output, wish=wish)
+    own, expected = ({k: v for k, v in files.items() if wish.key in k} for files in (tree(made), tiny.tree(tmp_path)))
+    assert len(own) == 8
+    assert own == expected
+    assert namegen.verify(str(made), deep=True) == []
+    assert tiny.job(made, wish=wish).made == 0
 
 
 def test_what_is_there_is_not_put_again(made: RemotePath, faults: Faults) -> None:

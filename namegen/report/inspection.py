@@ -44,7 +44,7 @@ def _of_model(where: Location, ask: Callable[[Model], Model]) -> dict[str, Any]:
         "stream_version": STREAM_VERSION,
         "bytes_in_memory": automaton.weights.nbytes + automaton.successor.nbytes,
         **({"asked": ", ".join(model.asked), "probability": model.probability} if model.asked else {}),
-        "names": _of_names(model),
+        "names": exact_figures(model),
     }
     if not manifest:
         file = where if where.is_file() else where / artifact.FILE
@@ -62,7 +62,7 @@ def _of_model(where: Location, ask: Callable[[Model], Model]) -> dict[str, Any]:
     }
 
 
-def _of_names(model: Model) -> dict[str, float]:
+def exact_figures(model: Model) -> dict[str, float]:
     """Exact figures of the names that a model draws."""
     from namegen.questions.figures import figures  # slow to import
 
