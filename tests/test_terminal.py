@@ -69,7 +69,7 @@ def test_many_rows_are_no_table(
 ) -> None:
     """Even on a terminal: a table waits for its last row."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert inside(capsysbinary, "sample", output, "--count", 10_001).startswith(b"index,name,log_prob\n")
+    assert inside(capsysbinary, "sample", output, "--count", 10_001).startswith(b"index,name,log_prob,is_novel\n")
     said = inside(capsysbinary, "sample", output, "--count", 10**15, "--format", "table", code=2)
     assert b"at most 10,000 rows. Choose --format csv" in said
 
@@ -106,4 +106,4 @@ def test_a_reader_that_has_enough(output: Path) -> None:
     """A closed pipe is no traceback, whatever is written."""
     command = ["bash", "-c", '"$@" | head -n 1', "-", *NAMEGEN, "sample", str(output), "--count", "300000"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    assert (done.stdout, done.stderr) == ("index,name,log_prob\n", "")
+    assert (done.stdout, done.stderr) == ("index,name,log_prob,is_novel\n", "")
