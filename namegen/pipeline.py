@@ -132,13 +132,15 @@ def plan(parameters: Parameters) -> Plan:
 
     Raises:
         NamegenError: if the names cannot be read, are too few or too short for a setting, if a device is not there, if
-            the output folder cannot be written or has no room, or if what lies there is damaged or newer.
+            the output folder cannot be written or has no room, if what lies there is damaged or newer, or if something
+            is asked that no name can answer.
     """
     p = parameters
     if p.seed is None:
         raise SettingError("seed null needs a run of a Prefect deployment", remedy="Choose a seed")
     wish = Wish.of(p)
     fit = plan_fit(_corpus_at(p.names, p), p, {**origin_of(p.names, p), "preset": p.preset})
+    wish.question.conditions(fit.corpus.vocabulary, ())  # refuses what cannot be asked
     output = location(p.output)
     check_writable(output)
     name = model_name(fit.configuration)

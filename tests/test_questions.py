@@ -231,7 +231,7 @@ def test_lengths_as_people_write_them() -> None:
 
 def test_a_question_that_is_too_large(automaton: Automaton, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "CELLS", 27 * 100)
-    with pytest.raises(SettingError, match="needs more than 100 states of this model"):
+    with pytest.raises(SettingError, match="needs more than the 100 states that are allowed"):
         Model(automaton).where(length=(5, 30))
     assert Model(automaton).where(length=(1, 2)).automaton.states <= 100
 

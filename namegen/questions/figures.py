@@ -31,17 +31,17 @@ def figures(automaton: Automaton) -> Figures:
     """The figures of an automaton's names."""
     leads = automaton.vocabulary.first_lead, automaton.vocabulary.first_lead + automaton.vocabulary.leads
     successor = np.ascontiguousarray(automaton.successor)
-    length, entropy, equal = _figures(automaton.log_probabilities, successor, automaton.cap, *leads)
+    length, entropy, equal = _figures(automaton.weights, automaton.log_probabilities, successor, automaton.cap, *leads)
     return Figures(length, entropy, equal)
 
 
-@compiled(_logs, _table, i64, i64, i64)
-def _figures(logs, successor, cap, first_lead, tails):
+@compiled(read_only(i64, 2), _logs, _table, i64, i64, i64)
+def _figures(weights, logs, successor, cap, first_lead, tails):
     """The expected length, the entropy, and the sum of the squares of all probabilities."""
     states, symbols = logs.shape
     mass, next_mass = np.zeros(states), np.zeros(states)  # the probability of being here after so many characters
     square, next_square = np.zeros(states), np.zeros(states)  # the sum of the squares of the prefixes' probabilities
-    probability = np.exp(logs)
+    probability = weights / 2.0**32
     mass[0] = square[0] = 1.0
     length = entropy = equal = 0.0
     for _ in range(cap):

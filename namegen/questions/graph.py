@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.automaton.rounding import round_to_weights
+from namegen.device import free_memory
 from namegen.errors import SettingError
 from namegen.questions import product
 from namegen.questions.condition import Condition, length
 
-CELLS = 2**26  # states times symbols: an automaton of so many takes 0.8 GB
+CELLS = 2**26  # states times symbols: an automaton of so many takes 0.8 GB, and asking for it twice as much
+BYTES = 24  # of memory for each, while it is made
 NEGLIGIBLE = 2.0**-40  # the probability of reaching the cap that needs no care: 1,000 in 10^15 names
 SWEEPS = 3000  # what does not settle in so many is unfolded
 _Pairs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
@@ -100,10 +102,10 @@ class Graph:
         return self._of(successor, row, self.accepts[state], self.free[state])
 
     def _pairs(self, by: Condition, is_free: NDArray[np.bool_], is_done: NDArray[np.bool_]) -> _Pairs:
-        most = max(CELLS // self.successor.shape[1], 1)
+        most = max(min(CELLS, free_memory() // BYTES) // self.successor.shape[1], 1)
         found: _Pairs = product.pairs(self.successor, by, is_free, is_done, most)
         if not len(found[0]):
-            what = f"the question needs more than {most:,} states of this model"
+            what = f"the question needs more than the {most:,} states that are allowed and fit the memory"
             raise SettingError(what, remedy="Ask for less at once, or of a model with fewer --states")
         return found
 
@@ -202,4 +204,8 @@ def _smallest(graph: Graph, weights: NDArray[np.int64]) -> Automaton:
     lengths = np.full(len(kept), np.iinfo(np.uint8).max, np.uint8)
     np.minimum.at(lengths, number, np.append(automaton.context_lengths, np.uint8(0))[graph.row])
     successor = np.append(number, np.int32(0))[successor[kept]]  # -1 is the last entry
-    return Automaton(automaton.vocabulary, automaton.order, weights[kept], successor, lengths, automaton.cap)
+    for start in range(0, len(kept), ROWS):  # in place: together they can take half a gigabyte
+        block = kept[start : start + ROWS]
+        weights[start : start + len(block)] = weights[block]
+    weights.resize((len(kept), weights.shape[1]), refcheck=False)
+    return Automaton(automaton.vocabulary, automaton.order, weights, successor, lengths, automaton.cap)
