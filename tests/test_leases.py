@@ -208,3 +208,74 @@ def test_a_job_that_lost_its_model_s_lock(folder: RemotePath, monkeypatch: pytes
     with pytest.raises(LeaseError, match="was taken over by another job"):
         pipeline.make(plan)
     assert not entries(folder / "names")
+
+
+def test_when_a_job_may_no_longer_work(folder: RemotePath, clock: Clock) -> None:
+    """Two thirds of a term after its last renewal, counted from when that was sent; a renewal begins it anew."""
+    lease = held(folder)
+    term = lease._holder.term
+    assert term == 60
+    clock.now += 39
+    lease.check()
+    assert lease.renew()
+    clock.now += 40
+    lease.check()
+    clock.now += 0.125
+    with pytest.raises(LeaseError, match=r"could not be locked for 40 s, so another job may"):
+        lease.check()
+    assert lease.renew()
+    lease.check()
+
+
+def test_a_job_that_waits_says_so_once(folder: RemotePath, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """And looks again soon: 60 times in a term."""
+    caplog.set_level("INFO", "namegen")
+    first, sleeps = held(folder), 0
+    assert caplog.messages == []
+
+    def on_sleep() -> None:
+        nonlocal sleeps
+        sleeps += 1
+        if sleeps == 30:
+            first.release()
+
+    clock.on_sleep = on_sleep
+    held(folder)
+    assert (sleeps, clock.now) == (30, 30)
+    assert caplog.messages == [f"Another job is working in {folder}: waiting for it to end"]
+
+
+def test_the_thread_that_renews(folder: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It renews six times in a term, goes on where the store does not answer, and ends when the lock is another's."""
+    lease, waits = held(folder), list[float]()
+    outcomes: Iterator[bool | OSError] = iter([True, OSError(), True, False])
+
+    class Ended:
+        def wait(self, seconds: float) -> bool:
+            waits.append(seconds)
+            return False
+
+    def renew() -> bool:
+        outcome = next(outcomes)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    lease.ended = Ended()  # type: ignore[assignment]
+    monkeypatch.setattr(lease, "renew", renew)
+    lease.keep()
+    assert waits == [10] * 4
+    assert next(outcomes, None) is None
+
+
+def test_a_renewal_counts(folder: RemotePath) -> None:
+    """Each is another content, so that whoever watches the lock sees that it lives."""
+    lease = held(folder)
+    before = Seen.now(folder)
+    assert lease.renew()
+    after = Seen.now(folder)
+    assert before.holder
+    assert after.holder
+    assert after.holder.renewals == before.holder.renewals + 1
+    assert after.tag != before.tag
+    assert after.holder.key == before.holder.key

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from functools import cache
 
 import numpy as np
@@ -16,7 +17,15 @@ from namegen.corpus.ngrams import count_ngrams
 from namegen.errors import CorpusError, SettingError
 from namegen.model import Model
 from namegen.sampling.reference import ReferenceSampler
-from namegen.sampling.stream import MAX_INDEX, MAX_SEED, arrow_strings, sample, sample_batches, with_novelty
+from namegen.sampling.stream import (
+    MAX_INDEX,
+    MAX_SEED,
+    arrow_strings,
+    bytes_per_row,
+    sample,
+    sample_batches,
+    with_novelty,
+)
 from namegen.training.quantise import quantise
 from namegen.vocabulary import Vocabulary
 from strategies import names as some_names
@@ -199,3 +208,48 @@ def test_the_api(automaton: Automaton) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 def test_cuda_gives_the_same_bytes(automaton: Automaton, whole: pa.Table) -> None:
     assert sample(automaton, 42, 0, 200_000, device="cuda").equals(whole)
+
+
+def test_rows_that_no_stream_has(automaton: Automaton) -> None:
+    """The seed and the rows that were asked for are named, and the last ones that there are can be drawn."""
+    for seed, first, count, message in (
+        (MAX_SEED + 1, 0, 1, f"seed {MAX_SEED + 1} is not in 0"),
+        (-1, 0, 1, "seed -1 is not in 0"),
+        (1, 0, -1, "count -1 is negative"),
+        (1, -1, 1, "names -1 to -1 are not in 0"),
+        (1, MAX_INDEX, 2, f"names {MAX_INDEX} to {MAX_INDEX + 1} are not in 0"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            sample(automaton, seed, first, count)
+    assert sample(automaton, MAX_SEED, MAX_INDEX, 1).num_rows == 1
+    assert sample(automaton, 0, MAX_INDEX + 1, 0).num_rows == 0
+    assert (MAX_SEED, MAX_INDEX) == (2**64 - 1, 2**63 - 1)
+
+
+def test_no_value_is_null(whole: pa.Table, automaton: Automaton) -> None:
+    """The schema says so, of every column."""
+    table = with_novelty(whole.slice(0, 9), frozenset({"sabe"}), automaton.vocabulary)
+    assert [(field.name, str(field.type), field.nullable) for field in table.schema] == [
+        ("index", "int64", False),
+        ("name", "string", False),
+        ("log_prob", "double", False),
+        ("is_novel", "bool", False),
+    ]
+    assert table["is_novel"].to_pylist() == [name != "sabe" for name in table["name"].to_pylist()]
+
+
+def test_what_a_row_takes(automaton: Automaton) -> None:
+    """In a table, and as text in a list: the mean of the first thousand."""
+    row, text = bytes_per_row(automaton, 1, 5, 2000)
+    some = sample(automaton, 1, 5, 1000)
+    assert row == pytest.approx(some.nbytes / 1000)
+    assert text == pytest.approx(sum(map(sys.getsizeof, some["name"].to_pylist())) / 1000 + 8)
+    few, _ = bytes_per_row(automaton, 1, 5, 10)
+    assert few == pytest.approx(sample(automaton, 1, 5, 10).nbytes / 10)
+
+
+def test_as_much_text_as_arrow_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("namegen.sampling.stream.LARGEST_TEXT", 5)
+    assert arrow_strings(["ab", "cñ"]).to_pylist() == ["ab", "cñ"]
+    with pytest.raises(CorpusError, match="more than 5 bytes"):
+        arrow_strings(["abc", "cñ"])
