@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+import command_line
 import namegen
 import tiny
-from conftest import COMMAND, ROOT
+from conftest import on_disk
+from generate import generate
+from namegen import pipeline
 from namegen.errors import NamegenError, SettingError
 from namegen.outputs import dataset, layout, ranges
 from namegen.outputs.dataset import DatasetManifest
@@ -168,26 +170,20 @@ def test_a_worker_asks_the_same(tmp_path: Path) -> None:
     assert pl.DataFrame(pl.from_arrow(earlier)).equals(rows[100:200])
 
 
-def test_the_command(tmp_path: Path) -> None:
-    """From the words on the command line to the files, in a process of its own."""
-    words = "--model kneser-ney --no-report --prefix ma --length 4-7 --novel --distinct --count 300 --temperature 0.9"
+@pytest.mark.usefixtures("prefect_server")
+def test_the_flow(tmp_path: Path) -> None:
+    """From the words on the command line to the files."""
     names = tmp_path / "names.txt"
     names.write_text("\n".join(tiny.corpus().names))
-    done = subprocess.run(
-        [*COMMAND, *words.split(), "--names", str(names), "--output", str(tmp_path / "out")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    folder = Path(done.stdout.splitlines()[-1])
-    question = layout.record_folder(folder) / FILE
-    assert isinstance(question, Path)
+    words = "--model kneser-ney --no-report --prefix ma --length 4-7 --novel --distinct --count 300 --temperature 0.9"
+    parameters = command_line.parse([*words.split(), "--names", str(names), "--output", str(tmp_path / "out")])
+    folder = on_disk(generate(**parameters.model_dump()).names)
     rows = pl.read_parquet(folder / "*.parquet")
     assert rows["name"].n_unique() == len(rows) == 300
     assert rows["name"].str.starts_with("ma").all()
     assert rows["name"].str.len_chars().is_between(4, 7).all()
     assert rows["is_novel"].all()
-    assert "of the model's names" in done.stderr
-    assert json.loads(question.read_text())["distinct"] is True
+    question = on_disk(layout.record_folder(folder) / FILE)
+    assert json.loads(question.read_text())["temperature"] == 0.9
+    with pytest.raises(SettingError, match="has looking ahead or behind at character 2"):
+        pipeline.plan(parameters.model_copy(update={"pattern": "m(?=a)"}))

@@ -151,8 +151,15 @@ def ask(automaton: Automaton, conditions: Sequence[tuple[str, Condition]]) -> An
     graph = _narrowed(Graph.whole(automaton), conditions)
     if graph.free[0]:
         return Answer(automaton, 1.0)
-    answer = _conditioned(graph) or _conditioned(graph.unfolded(), is_unfolded=True)
-    assert answer
+    answer = _conditioned(graph)
+    if answer is None:
+        graph = graph.unfolded()
+        if graph.is_empty:
+            asked = " and ".join(words for words, _ in conditions)
+            what = f"no name of the model, of {automaton.cap} characters at most, {asked}"
+            raise SettingError(what, remedy="Ask for something else")
+        answer = _conditioned(graph, is_unfolded=True)
+        assert answer
     return answer
 
 

@@ -31,7 +31,7 @@ from namegen.sampling.spelling import spelt
 from namegen.sampling.stream import SCHEMA, batch_of, check_range, sample
 
 DRAWN = 2**16  # names from which horizons are estimated
-AT_ONCE = 12_000_000  # names that are found and sorted at once; they take about a gigabyte
+AT_ONCE = 10_000_000  # names that are found and sorted at once; they take about a gigabyte
 AHEAD = 2**23  # names that are kept for the parts that come next
 BUFFER = 2**18  # names of one thread
 _TOTAL, _TINY = 2.0**32, 2.0**-53
@@ -93,6 +93,7 @@ def distinct(
                 log_prob = pa.py_buffer(arrivals.log_prob[start:stop])
                 kept = pa.DoubleArray.from_buffers(pa.float64(), stop - start, [None, log_prob])
                 yield batch_of(done + start, arrivals.names.slice(start, stop - start), kept)
+            del arrivals  # they take as much as the next ones
             done, after = done + found, until
 
 
