@@ -73,7 +73,7 @@ class Graph:
         """int64[N, V]: the automaton's row of each state."""
         weights = np.empty(self.successor.shape, np.int64)
         is_last = self.row == self.automaton.states
-        np.take(self.automaton.weights, np.where(is_last, 0, self.row), axis=0, out=weights)
+        np.take(self.automaton.weights, np.where(is_last, 0, self.row), axis=0, out=weights, mode="clip")  # unbuffered
         weights[is_last] = 0
         weights[is_last, 0] = TOTAL
         return weights
