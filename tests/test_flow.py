@@ -62,6 +62,7 @@ def test_what_a_run_leaves(made: Made, output: Path) -> None:
     model = on_disk(made.model.path)
     assert sorted(file.name for file in model.iterdir()) == [
         ".lock",
+        "about.txt",
         "automaton.safetensors",
         "bigrams.parquet",
         "evaluation.parquet",

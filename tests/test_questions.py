@@ -21,11 +21,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import namegen
+from conftest import on_disk
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.automaton.walk import walk
 from namegen.corpus.corpus import Corpus
 from namegen.errors import ArtifactError, SettingError
 from namegen.model import Model, load
+from namegen.outputs.about import LIKELIEST, LIKELIEST_NEW, Exact
+from namegen.outputs.model_folder import ModelFolder
 from namegen.questions import graph, pattern, product, race
 from namegen.questions import temperature as temperature_module
 from namegen.questions.figures import figures
@@ -475,3 +478,39 @@ def test_figures(automaton: Automaton) -> None:
     assert found.expected_length == pytest.approx(sum(len(name) * p for name, p in every.items()), rel=1e-9)
     assert found.entropy == pytest.approx(-sum(p * math.log(p) for p in every.values()), rel=1e-9, abs=1e-9)
     assert found.equal == pytest.approx(sum(p * p for p in every.values()), rel=1e-9)
+
+
+@given(automata(), st.data())
+def test_what_is_said_of_all_names(automaton: Automaton, data: st.DataObject) -> None:
+    """The share of new names is that of brute force, and those named as likeliest are."""
+    every = law(automaton)
+    listed = data.draw(st.lists(st.sampled_from(sorted(every)), max_size=8))
+    exact = Exact.of(automaton, listed)
+    new = {name: p for name, p in every.items() if name not in listed}
+    assert exact.novel == pytest.approx(sum(new.values()), rel=1e-9, abs=1e-12)
+    scores = dict(zip(every, automaton.log_prob([*every]), strict=True))
+    order = sorted(every, key=lambda name: (-scores[name], name.encode()))
+    assert exact.likeliest[LIKELIEST]["name"].to_pylist() == order[:20]
+    if new:
+        named = exact.likeliest[LIKELIEST_NEW]["name"].to_pylist()
+        assert set(named) <= new.keys()
+        assert len(named) == min(len(new), 20)
+    lines = exact.text("m").splitlines()
+    assert lines[0] == "All names that m can draw, computed from its automaton"
+    assert len(lines) == 6 + sum(2 + len(table) for table in exact.likeliest.values())
+    assert Exact.of(automaton, None).novel is None
+
+
+def test_a_model_s_folder_says_it(fitted_model: Model) -> None:
+    """In `about.txt`."""
+    assert isinstance(fitted_model.source, ModelFolder)
+    about = on_disk(fitted_model.source.path / "about.txt").read_text()
+    assert about == Exact.of(fitted_model.automaton, names_in(fitted_model)).text(fitted_model.source.manifest().model)
+    assert "not on the list" in about
+
+
+def names_in(model: Model) -> list[str]:
+    listed = model.listed()
+    assert listed is not None
+    names: list[str] = listed.to_pylist()
+    return names

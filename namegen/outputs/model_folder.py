@@ -1,7 +1,7 @@
 """The folder of a fitted model.
 
     outputs/models/<model>-<id>/   manifest.json, names.parquet, bigrams.parquet, ngrams.parquet, training.parquet,
-                                   evaluation.parquet, quality.parquet, automaton.safetensors
+                                   evaluation.parquet, quality.parquet, automaton.safetensors, about.txt
 
 The id is a hash of the names and of every setting that changes what is in the folder. The device is not one of them:
 a model serves every device, wherever it was trained. Each file is written whole, and the manifest last. A folder
@@ -23,7 +23,7 @@ from pydantic import model_validator
 from namegen.automaton import artifact
 from namegen.automaton.automaton import Automaton
 from namegen.errors import ArtifactError, NewerFormatError, unreadable
-from namegen.outputs import layout
+from namegen.outputs import about, layout
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, remedy_for, write_manifest
 from namegen.storage.files import (
     UNHELD,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLES = ("names", "bigrams", "ngrams", "training", "evaluation", "quality")
-FILES = {artifact.FILE, *(f"{table}.parquet" for table in TABLES)}
+FILES = {artifact.FILE, about.FILE, *(f"{table}.parquet" for table in TABLES)}
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,9 @@ class ModelFolder:
             metadata = described if name == "ngrams" else None
             write = partial(write_frame, frame=contents.tables[name], metadata=metadata)
             write_atomically(self.path / f"{name}.parquet", write, hold)
+        exact = about.Exact.of(automaton, contents.tables["names"]["name"].to_list())
+        text = exact.text(model_name(contents.configuration)).encode()
+        write_atomically(self.path / about.FILE, lambda temporary: temporary.write_bytes(text), hold)
         manifest = ModelManifest(
             model=model_name(contents.configuration),
             configuration=contents.configuration,

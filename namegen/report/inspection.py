@@ -7,9 +7,9 @@ from typing import Any
 
 from namegen.automaton import artifact
 from namegen.automaton.automaton import STREAM_VERSION
-from namegen.errors import SettingError
 from namegen.model import Model, existing, load, resolve_model
 from namegen.outputs import dataset
+from namegen.outputs.about import Exact
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
 from namegen.outputs.model_folder import ModelFolder, ModelManifest
@@ -44,7 +44,7 @@ def _of_model(where: Location, ask: Callable[[Model], Model]) -> dict[str, Any]:
         "stream_version": STREAM_VERSION,
         "bytes_in_memory": automaton.weights.nbytes + automaton.successor.nbytes,
         **({"asked": ", ".join(model.asked), "probability": model.probability} if model.asked else {}),
-        "names": exact_figures(model),
+        "names": _of_names(model),
     }
     if not manifest:
         file = where if where.is_file() else where / artifact.FILE
@@ -62,22 +62,16 @@ def _of_model(where: Location, ask: Callable[[Model], Model]) -> dict[str, Any]:
     }
 
 
-def exact_figures(model: Model) -> dict[str, float]:
+def _of_names(model: Model) -> dict[str, float]:
     """Exact figures of the names that a model draws."""
-    from namegen.questions.figures import figures  # slow to import
-
-    found = figures(model.automaton)
-    own = {
-        "expected_length": found.expected_length,
-        "entropy": found.entropy,
-        "probability_that_two_are_equal": found.equal,
+    listed = model.listed()
+    exact = Exact.of(model.automaton, None if listed is None else listed.to_pylist())
+    return {
+        "expected_length": exact.expected_length,
+        "entropy": exact.entropy,
+        "probability_that_two_are_equal": exact.equal,
+        **({} if exact.novel is None else {"share_novel": exact.novel}),
     }
-    if model.listed() is None:
-        return own
-    try:
-        return {**own, "share_novel": model.where(novel=True).probability / model.probability}
-    except SettingError:  # every name is on the list
-        return {**own, "share_novel": 0.0}
 
 
 def _figures(folder: Location, manifest: ModelManifest) -> dict[str, float]:

@@ -15,16 +15,16 @@ from typing import NamedTuple
 import polars as pl
 from jinja2 import Environment, PackageLoader
 
+from namegen.automaton import artifact
 from namegen.errors import ArtifactError, printable
-from namegen.model import Model, load, model_of, resolve_model
+from namegen.model import model_of, resolve_model
+from namegen.outputs.about import Exact
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.layout import PAGE, part_name, report_folder
 from namegen.outputs.manifests import open_manifest, remedy_for
 from namegen.outputs.model_folder import ModelFolder, ModelManifest
-from namegen.questions.count import names_up_to
 from namegen.report import pictures, text
 from namegen.report.folder import stamp_of
-from namegen.report.inspection import exact_figures
 from namegen.storage.files import Anywhere, Location, location, make_folder, read_checked, write_atomically
 
 SAMPLED = 2**18  # how many rows of a data set are shown: its first
@@ -107,26 +107,22 @@ def _of_model(folder: Location, manifest: ModelManifest) -> _Content:
         "SHA-256 of the names": manifest.configuration["names_sha256"],
         "made": manifest.written.at,
     }
-    sections = [*_model_sections(manifest, frames, names[0].as_py()), _all_names(load(folder))]
+    sections = [*_model_sections(manifest, frames, names[0].as_py()), _all_names(model)]
     return _Content(manifest.model, facts, sections)
 
 
-def _all_names(model: Model) -> Section:
+def _all_names(folder: ModelFolder) -> Section:
     """What is exact: computed from the automaton, not from drawn names."""
-    found = exact_figures(model)
-    chosen = {"the most probable names": model}
-    if found["share_novel"]:
-        chosen["the most probable that are new"] = model.where(novel=True)
-    lists = []
-    for title, asked in chosen.items():
-        best = asked.top(min(names_up_to(asked.automaton, SHOWN), SHOWN))
-        rows = ([_shown(name), f"{log_prob:.3f}"] for name, log_prob in best.rows())
-        lists.append([[title, "log-probability"], *rows])
+    exact = Exact.of(artifact.load(folder.path), folder.names().to_pylist())
+    lists = [
+        [[title, "log-probability"], *([_shown(row["name"]), f"{row['log_prob']:.3f}"] for row in table.to_pylist())]
+        for title, table in exact.likeliest.items()
+    ]
     return Section(
         "All its names at once",
-        f"On average a name has {found['expected_length']:.2f} characters and a log-probability of "
-        f"{-found['entropy']:.3f} nats. {100 * found['share_novel']:.2f} % are new, and two drawn names are "
-        f"the same once in {1 / found['probability_that_two_are_equal']:,.0f} times. These figures are exact.",
+        f"On average a name has {exact.expected_length:.2f} characters and a log-probability of {-exact.entropy:.3f} "
+        f"nats. {100 * (exact.novel or 0):.2f} % are new, and two drawn names are the same once in "
+        f"{1 / exact.equal:,.0f} times. These figures are exact.",
         tables=lists,
     )
 
