@@ -177,7 +177,7 @@ def test_grown_is_as_made_at_once(tmp_path: Path) -> None:
             generate(report=False, count=count, names=str(NAMES), model="kneser-ney", output=str(output), device="cpu")
         trees.append(tree(output))
     assert trees[0] == trees[1]
-    assert len(trees[0]) == 11
+    assert len(trees[0]) == 12
 
 
 def test_any_number_of_workers_makes_the_same_files(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ class _Horizons:
     def __init__(self, automaton: Automaton, *, everything: bool) -> None:
         self._everything = everything
         self._factor = 1.0
-        drawn = sample(automaton, 0, 0, DRAWN)["log_prob"].to_numpy()
+        drawn = np.array(sample(automaton, 0, 0, DRAWN)["log_prob"].to_pylist())
         self._probability = np.exp(np.maximum(drawn, -700.0))
 
     def of(self, count: int) -> float:
@@ -164,7 +164,9 @@ def _between(automaton: Automaton, seed: int, after: float, until: float, pool: 
 
     symbols, lengths, time, log_prob = _joined(list(pool.map(run, branches)))
     order = np.argsort(time, kind="stable")
-    names = spelt(symbols, lengths.astype(np.int64), automaton.vocabulary).take(pa.array(order))
+    names = spelt(symbols, lengths.astype(np.int64), automaton.vocabulary)
+    places = pa.Int64Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)])  # pa.array imports pandas
+    names = names.take(places)
     return Arrivals(names, log_prob[order], time[order])
 
 

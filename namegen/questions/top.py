@@ -47,7 +47,7 @@ def top(automaton: Automaton, count: int) -> pa.Table:
 
 def _threshold(automaton: Automaton, count: int) -> float:
     """About the log-probability of the last of the names: of drawn ones, each stands for 1 / (probability * drawn)."""
-    drawn = np.sort(sample(automaton, 0, 0, DRAWN)["log_prob"].to_numpy())[::-1]
+    drawn = np.sort(np.array(sample(automaton, 0, 0, DRAWN)["log_prob"].to_pylist()))[::-1]
     names = np.cumsum(np.exp(np.minimum(-drawn, 700.0))) / DRAWN
     place = int(np.searchsorted(names, 1.05 * count + 10))
     return float(drawn[min(place, DRAWN - 1)]) - 0.05
@@ -64,7 +64,8 @@ def _found(automaton: Automaton, best: np.ndarray, threshold: float) -> pa.Table
     for writes in (False, True):
         symbols, lengths, log_prob = np.empty(size, np.uint8), np.empty(names, np.int64), np.empty(names)
         names, size = search(logs, successor, best, threshold, cap, *leads, writes, symbols, lengths, log_prob)
-    return pa.table({"name": spelt(symbols, lengths, vocabulary), "log_prob": pa.array(log_prob)})
+    values = pa.DoubleArray.from_buffers(pa.float64(), names, [None, pa.py_buffer(log_prob)])  # pa.array imports pandas
+    return pa.Table.from_arrays([spelt(symbols, lengths, vocabulary), values], ["name", "log_prob"])
 
 
 @compiled(_logs, _table)
