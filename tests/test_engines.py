@@ -41,6 +41,7 @@ from namegen.outputs.layout import dataset_folder, part_name, record_folder
 from namegen.outputs.manifests import versions
 from namegen.outputs.ranges import Job, check_worker, make_range, parts_in_range, ranges
 from namegen.outputs.rows import Source
+from namegen.outputs.wish import wish_of
 from namegen.outputs.writer import write_dataset
 from namegen.parameters import Parameters
 from namegen.pipeline import Made
@@ -242,8 +243,10 @@ def check(made: Made) -> None:
     assert namegen.verify(folder) == []
     parts = [part_name(number) for number in range(PARTS + 1)]
     assert sorted(path.name for path in folder.iterdir()) == parts
-    assert sorted(entries(record_folder(folder))) == [".lock", "manifest.copy.json", "manifest.json"]
-    source = Source.load(made.model.path, 42)
+    wish = wish_of(folder)
+    question = [] if wish.is_plain else ["question.json"]
+    assert sorted(entries(record_folder(folder))) == [".lock", "manifest.copy.json", "manifest.json", *question]
+    source = Source.load(made.model.path, 42, wish=wish)
     assert source
     alone = dataset_folder(output / "alone", "m", 42)
     write_dataset(alone, COUNT, source.stream, source.rows, source.configuration, workers=2)
@@ -329,7 +332,7 @@ def test_on_dask(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 @pytest.mark.usefixtures("prefect_server")
 def test_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a cluster of the job's own, one of whose workers is killed in the middle: the same bytes again."""
+    """On a cluster of the job's own, asked a question, and one of the workers is killed: the same bytes again."""
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # what was there before the job is not its own
 
     def workers() -> list[int]:
@@ -340,7 +343,15 @@ def test_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         killed = pool.submit(kill_one_when_it_works, output, workers, ended)
         try:
             made = generate(
-                report=False, count=COUNT, names=str(NAMES), model="bigram", output=str(output), engine="ray", workers=2
+                report=False,
+                count=COUNT,
+                names=str(NAMES),
+                model="bigram",
+                prefix="ma",
+                length="4-9",
+                output=str(output),
+                engine="ray",
+                workers=2,
             )
         finally:
             ended.set()

@@ -155,6 +155,15 @@ def test_prune_knows_its_model(tmp_path: Path) -> None:
     assert not (tmp_path / "models" / tiny.place(tmp_path).path.name).exists()
 
 
+def test_a_model_that_only_its_answers_describe(tmp_path: Path) -> None:
+    """A model that lost its manifest is fitted again by what the data set's says."""
+    tiny.job(tmp_path, wish=ONCE)
+    whole = tiny.tree(tmp_path)
+    (on_disk(tiny.place(tmp_path).path) / "manifest.json").unlink()
+    assert verify(tmp_path, repair=True) == []
+    assert tiny.tree(tmp_path) == whole
+
+
 def test_a_worker_asks_the_same(tmp_path: Path) -> None:
     """A process of an engine finds the question in the data set's record."""
     tiny.job(tmp_path, wish=ONCE)

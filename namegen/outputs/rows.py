@@ -16,7 +16,7 @@ from namegen.device import memory_of
 from namegen.outputs import dataset
 from namegen.outputs.journal import Part
 from namegen.outputs.model_folder import ModelFolder
-from namegen.outputs.wish import Wish
+from namegen.outputs.wish import ASKED, Wish
 from namegen.storage.files import Location, open_regular
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Source:
         if self.wish.is_plain:
             return self.configuration
         asked = {"words": ", ".join(self.wish.words), "probability": self.probability}
-        return {**self.configuration, "asked": asked}
+        return {**self.configuration, ASKED: asked}
 
     def rows(self, first: int, count: int) -> pa.Table:
         """Rows `first` to `first + count - 1`, as the job makes them."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from namegen.questions.graph import Answer
 
 FILE = "question.json"
+ASKED = "asked"  # what a data set's manifest says of it, beside the model's configuration
 LARGEST = 2**28  # bytes
 
 

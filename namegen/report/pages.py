@@ -23,6 +23,7 @@ from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.layout import PAGE, part_name, report_folder
 from namegen.outputs.manifests import open_manifest, remedy_for
 from namegen.outputs.model_folder import ModelFolder, ModelManifest
+from namegen.outputs.wish import ASKED
 from namegen.report import pictures, text
 from namegen.report.folder import stamp_of
 from namegen.storage.files import Anywhere, Location, location, make_folder, read_checked, write_atomically
@@ -216,7 +217,7 @@ def _of_dataset(folder: Location, manifest: DatasetManifest) -> _Content:
         "names": f"{manifest.rows:,}",
         "model": model_path.name,
         "seed": str(manifest.stream["seed"]),
-        **({"asked": manifest.configuration["asked"]["words"]} if "asked" in manifest.configuration else {}),
+        **({ASKED: manifest.configuration[ASKED]["words"]} if ASKED in manifest.configuration else {}),
         "shown here": f"the first {len(rows):,}",
         "made": manifest.written.at,
     }

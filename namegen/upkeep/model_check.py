@@ -14,6 +14,7 @@ from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest, remedy_for
 from namegen.outputs.model_folder import FILES, ModelFolder, ModelManifest, model_name
+from namegen.outputs.wish import ASKED
 from namegen.storage.files import Location, absolute, sha256_of, temporaries
 from namegen.storage.locks import alone_in
 
@@ -66,13 +67,13 @@ class ModelCheck:
                 if not self._faults_now():
                     return
             name = absolute(self.path).name
-            drawn = layout.output_of(self.path) / layout.RECORDS / f"model={name}"
-            records = map(layout.dataset_of, layout.datasets_among(drawn))
-            datasets = [open_manifest(folder, DatasetManifest) for folder in records]
+            records = layout.datasets_in(layout.output_of(self.path), layout.RECORDS)
+            drawn = [layout.dataset_of(folder) for folder in records if layout.model_of(folder) == name]
+            datasets = [open_manifest(folder, DatasetManifest) for folder in drawn]
             described = [opened.manifest, *(dataset.manifest for dataset in datasets)]
             # the name of a model is a hash of its configuration, so the right one can be told wherever it is found
             is_named = layout.has_model_name(self.path)
-            fitting = [each.configuration for each in described if each]
+            fitting = [{k: v for k, v in each.configuration.items() if k != ASKED} for each in described if each]
             fitting = [each for each in fitting if not is_named or model_name(each) == name]
             configuration = next(iter(fitting), None)
             if configuration is None:
@@ -84,7 +85,8 @@ class ModelCheck:
                 what, remedy = "does not hold the model's names", f"Remove {self.path} and run its job again"
                 raise ArtifactError(what, str(self.path / "names.parquet"), remedy)
             known: list[str | None] = [opened.trusted.automaton_sha256] if opened.trusted else []
-            known += [str(each.trusted.stream.get("automaton_sha256")) for each in datasets if each.trusted]
+            plain = [each.trusted for each in datasets if each.trusted and ASKED not in each.trusted.configuration]
+            known += [str(each.stream.get("automaton_sha256")) for each in plain]
             log.info("%s: fitting it again", self.path)
             from namegen.pipeline import refit  # slow to import
 
