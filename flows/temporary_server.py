@@ -213,8 +213,11 @@ def reason(error: BaseException) -> str:
 
 def _end_with_parent(spare: Path | None) -> None:
     sys.stdin.read()
-    if spare:
-        shutil.rmtree(spare, ignore_errors=True)
+    for _ in range(100 if spare else 0):  # the server, which is still at work, may put a file into it in between
+        shutil.rmtree(str(spare), ignore_errors=True)
+        if not os.path.lexists(str(spare)):
+            break
+        time.sleep(0.01)
     os._exit(0)
 
 
