@@ -23,7 +23,8 @@ from namegen.questions.condition import Condition, length
 
 CELLS = 2**26  # states times symbols: an automaton of so many takes 0.8 GB, and asking for it twice as much
 BYTES = 24  # of memory for each, while it is made
-NEGLIGIBLE = 2.0**-40  # the probability of reaching the cap that needs no care: 1,000 in 10^15 names
+NEGLIGIBLE = 2.0**-40  # the probability of reaching the cap that needs no care: one in 10^12 names
+FEW = 2**20  # so many cells are unfolded even where the cap is hardly ever reached
 SWEEPS = 3000  # what does not settle in so many is unfolded
 _Pairs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 ROWS = 2**14  # that are computed at once
@@ -188,9 +189,8 @@ def _conditioned(graph: Graph, *, is_unfolded: bool = False) -> Answer | None:
         table = np.empty((len(wanted), weights.shape[1]))
         product.conditional(graph.successor, weights, ends, value, kind, wanted, table)
         weights[wanted] = round_to_weights(table)
-    if not is_unfolded and product.still_bound(
-        graph.successor, weights, free.view(np.uint8), automaton.cap, NEGLIGIBLE
-    ):
+    enough = NEGLIGIBLE if graph.successor.size * automaton.cap > FEW else 0.0
+    if not is_unfolded and product.still_bound(graph.successor, weights, free.view(np.uint8), automaton.cap, enough):
         return None
     probability = math.ldexp(float(value[0]), -512 * int(kind[0] & product.SHIFTS))
     return Answer(_smallest(graph, weights), probability)
