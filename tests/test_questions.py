@@ -170,6 +170,7 @@ def test_circles(seed: int, question: dict[str, Any]) -> None:
     check_invariants(answer.automaton)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 @given(st.text(r"ab|()*+?.{}1,2[]^$-\wi:", max_size=9), st.lists(st.text("ab1,-", max_size=6)))
 def test_patterns_mean_what_they_mean_to_re(text: str, names: list[str]) -> None:
     """Whatever `re` takes is taken and means the same, or refused with a reason."""

@@ -8,6 +8,7 @@ automaton is the set of those that may have matched the last character, as the b
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +125,9 @@ def pattern_condition(pattern: str, vocabulary: Vocabulary) -> Condition:
     """
     parts = _Parts(pattern, vocabulary.characters)
     try:
-        parsed = _parser.parse(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of what may once mean something else, such as "[["
+            parsed = _parser.parse(pattern)
         flags = parsed.state.flags
         body = list(parsed)
         if body and str(body[0][0]) == "AT" and "BEGINNING" in str(body[0][1]):
