@@ -54,6 +54,10 @@ class SettingError(NamegenError):
     """A setting is out of range, or names something that does not exist."""
 
 
+class NothingAnswersError(SettingError):
+    """No name of a model answers a question."""
+
+
 class CorpusError(NamegenError):
     """A names file cannot be read, or breaks a rule of the corpus."""
 

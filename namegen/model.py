@@ -264,11 +264,7 @@ class Model:
         if question.novel and known is None:
             what = "is an automaton alone: it does not know which names are novel"
             raise ArtifactError(what, artifact.FILE, "Load the model's whole folder")
-        names = known.to_pylist() if known is not None else ()
-        conditions = question.conditions(self.automaton.vocabulary, names, self.automaton.cap)
-        from namegen.questions.graph import ask  # slow to import
-
-        answer = ask(self.automaton, conditions)
+        answer = question.ask(self.automaton, () if known is None else known.to_pylist())
         return replace(
             self,
             automaton=answer.automaton,

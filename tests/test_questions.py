@@ -25,7 +25,7 @@ from conftest import on_disk
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.automaton.walk import walk
 from namegen.corpus.corpus import Corpus
-from namegen.errors import ArtifactError, SettingError
+from namegen.errors import ArtifactError, NothingAnswersError, SettingError
 from namegen.model import Model, load
 from namegen.outputs.about import LIKELIEST, LIKELIEST_NEW, Exact
 from namegen.outputs.model_folder import ModelFolder
@@ -130,7 +130,7 @@ def test_every_conditional_probability(automaton: Automaton, question: dict[str,
     total = math.fsum(wanted.values())
     asked = Question.of(**question)
     if not wanted:
-        with pytest.raises(SettingError, match="no name of the model"):
+        with pytest.raises(NothingAnswersError, match="no name of the model"):
             ask(automaton, asked.conditions(automaton.vocabulary, [], automaton.cap))
         return
     conditions = asked.conditions(automaton.vocabulary, [], automaton.cap)
@@ -161,11 +161,14 @@ def test_circles(seed: int, question: dict[str, Any]) -> None:
     automaton = Automaton(Vocabulary(".ab"), 2, weights, successor, np.ones(4, np.uint8))
     try:
         conditions = Question.of(**question).conditions(automaton.vocabulary, [])
-        answer = ask(automaton, conditions)
-    except SettingError:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(graph, "FEW", 0)  # so few are unfolded otherwise
+            answer = ask(automaton, conditions)
+    except NothingAnswersError:
         return
     part = graph._narrowed(Graph.whole(automaton), conditions).unfolded()
-    assert answer.automaton.states <= len(part.row) or answer.probability == 1
+    folded = graph._narrowed(Graph.whole(automaton), conditions)
+    assert answer.automaton.states <= max(len(folded.row), 4)
     assert answer.probability == pytest.approx(before_rounding(part)[0], rel=1e-10)
     check_invariants(answer.automaton)
 
@@ -251,6 +254,13 @@ def test_what_can_hardly_be_is_not_impossible() -> None:
         names = asked.sample(1000, into="list")
         assert all(map(answers(question), names))
         assert asked.probability == 0
+    single = Automaton(
+        Vocabulary(".a"), 2, np.array([[TOTAL - 1, 1]]), np.array([[0, 0]], np.int32), np.ones(1, np.uint8)
+    )
+    for seed in range(3):
+        assert sorted(Model(single).distinct(65, seed, into="list")) == ["a" * n for n in range(65)]
+        assert set(Model(single).distinct(30, seed, into="list")) <= {"a" * n for n in range(65)}
+    assert Model(single).top(65)["name"].to_list() == ["a" * n for n in range(65)]
     assert Counter(Model(rare).where(prefix="b" * 50).sample(1000, into="list")).keys() == {"b" * 50 + "a"}
 
 
@@ -501,6 +511,15 @@ def test_what_is_said_of_all_names(automaton: Automaton, data: st.DataObject) ->
     assert lines[0] == "All names that m can draw, computed from its automaton"
     assert len(lines) == 6 + sum(2 + len(table) for table in exact.likeliest.values())
     assert Exact.of(automaton, None).novel is None
+
+
+def test_what_is_not_known_is_not_said(automaton: Automaton, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share of new names that would take too many states is left out, and is not taken for 0."""
+    assert Exact.of(automaton, ["emma"]).novel == pytest.approx(1, abs=1e-4)
+    monkeypatch.setattr(graph, "CELLS", 27)
+    exact = Exact.of(automaton, ["emma"])
+    assert (exact.novel, [*exact.likeliest]) == (None, [LIKELIEST])
+    assert "not on the list" not in exact.text("m")
 
 
 def test_a_model_s_folder_says_it(fitted_model: Model) -> None:

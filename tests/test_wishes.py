@@ -121,7 +121,13 @@ def test_a_lost_question(tmp_path: Path) -> None:
     whole = tiny.tree(tmp_path)
     file = layout.record_folder(names_of(tmp_path, ONCE)) / FILE
     assert isinstance(file, Path)
-    for wrong, why in ((None, "is missing"), ("{", "is no question"), ('{"distinct": true}', "is another question")):
+    for wrong, why in (
+        (None, "is missing"),
+        ("{", "is no question"),
+        ("5", "is no question"),
+        ('{"question": {"prefix": 5}}', "is another question"),
+        ('{"distinct": true}', "is another question"),
+    ):
         file.unlink()
         if wrong:
             file.write_text(wrong)

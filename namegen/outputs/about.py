@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from namegen.automaton.automaton import Automaton
-from namegen.errors import SettingError, printable
+from namegen.errors import NothingAnswersError, SettingError, printable
 from namegen.questions.question import Question
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from namegen.questions.figures import Figures
+
 FILE = "about.txt"
 SHOWN = 20  # names
 LIKELIEST, LIKELIEST_NEW = "the most probable names", "the most probable that are new"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,16 +27,11 @@ class Exact:
     """Exact figures of all names, and the likeliest of them.
 
     Args:
-        expected_length: characters.
-        entropy: nats: minus the mean log-probability of a drawn name.
-        equal: the probability that two drawn names are the same.
-        novel: the share of names that are not on the list; None if the list is not known.
+        novel: the share of names that are not on the list; None if it is not known.
         likeliest: tables of `name` and `log_prob` by their titles.
     """
 
-    expected_length: float
-    entropy: float
-    equal: float
+    figures: Figures
     novel: float | None
     likeliest: dict[str, pa.Table]
 
@@ -41,24 +40,23 @@ class Exact:
         """Computed from an automaton.
 
         Args:
-            listed: the names of the list that it was fitted to.
+            listed: the names of the list that it was fitted to; None if nobody knows them.
         """
         from namegen.questions.count import names_up_to  # slow to import
         from namegen.questions.figures import figures
-        from namegen.questions.graph import ask
         from namegen.questions.top import top
 
         novel, chosen = None, {LIKELIEST: automaton}
         if listed is not None:
             try:
-                conditions = Question(novel=True).conditions(automaton.vocabulary, listed, automaton.cap)
-                answer = ask(automaton, conditions)
+                answer = Question(novel=True).ask(automaton, listed)
                 novel, chosen[LIKELIEST_NEW] = answer.probability, answer.automaton
-            except SettingError:  # every name is on the list
+            except NothingAnswersError:
                 novel = 0.0
+            except SettingError as error:  # it takes too many states: a model is no worse for that
+                log.info("The share of new names is not known: %s", error)
         best = {title: top(each, min(SHOWN, names_up_to(each, SHOWN))) for title, each in chosen.items()}
-        found = figures(automaton)
-        return cls(found.expected_length, found.entropy, found.equal, novel, best)
+        return cls(figures(automaton), novel, best)
 
     def text(self, model: str) -> str:
         """It in lines."""
@@ -67,11 +65,11 @@ class Exact:
     def _lines(self, model: str) -> Iterator[str]:
         yield f"All names that {model} can draw, computed from its automaton"
         yield ""
-        yield f"expected length           {self.expected_length:.3f} characters"
-        yield f"entropy                   {self.entropy:.3f} nats"
+        yield f"expected length           {self.figures.expected_length:.3f} characters"
+        yield f"entropy                   {self.figures.entropy:.3f} nats"
         if self.novel is not None:
             yield f"not on the list           {100 * self.novel:.3f} %"
-        yield f"two draws are equal in    1 of {1 / self.equal:,.0f}"
+        yield f"two draws are equal in    1 of {1 / self.figures.equal:,.0f}"
         for title, table in self.likeliest.items():
             yield ""
             yield f"{title}, and their log-probabilities in nats"

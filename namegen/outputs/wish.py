@@ -73,7 +73,7 @@ class Wish:
         own = {name: value for name, value in asdict(self).items() if value != plain[name]}
         if "question" in own:
             own["question"] = {k: v for k, v in own["question"].items() if v != plain["question"][k]}
-        return json.dumps(own, sort_keys=True, ensure_ascii=False)
+        return json.dumps(own, sort_keys=True)
 
     @property
     def key(self) -> str:
@@ -95,13 +95,9 @@ class Wish:
         Raises:
             SettingError: as `Model.temper` and `Model.where`.
         """
-        from namegen.questions.graph import Answer, ask  # slow to import
-        from namegen.questions.temperature import temper
+        from namegen.questions.temperature import temper  # slow to import
 
-        tempered = temper(automaton, self.temperature)
-        if self.question.is_empty:
-            return Answer(tempered, 1.0)
-        return ask(tempered, self.question.conditions(automaton.vocabulary, listed, automaton.cap))
+        return self.question.ask(temper(automaton, self.temperature), listed)
 
     def save(self, dataset: Location, hold: Hold = UNHELD) -> None:
         """Writes it into the record of a data set, which is held."""
@@ -123,13 +119,14 @@ def wish_of(dataset: Location) -> Wish:
     try:
         with open_regular(path) as file:
             wish = parsed(json.loads(file.read(LARGEST)))
+            is_own = wish.key == key
     except FileNotFoundError:
         raise ArtifactError("is missing", str(path), remedy) from None
     except OSError as error:
         raise unreadable(error, path) from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"is no question ({error})", str(path), remedy) from None
-    if wish.key != key:
+    if not is_own:
         raise ArtifactError("is another question than that of the folder", str(path), remedy)
     return wish
 
@@ -138,7 +135,7 @@ def parsed(own: Any) -> Wish:  # noqa: ANN401 - JSON
     """A wish from its JSON.
 
     Raises:
-        ValueError, TypeError: if it is none.
+        ValueError, TypeError, AttributeError: if it is none.
     """
     question: dict[str, Any] = own.pop("question", {})
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in question.items()}

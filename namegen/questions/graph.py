@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.automaton.rounding import round_to_weights
 from namegen.device import free_memory
-from namegen.errors import SettingError
+from namegen.errors import NothingAnswersError, SettingError
 from namegen.questions import product
 from namegen.questions.condition import Condition, length
 
@@ -147,7 +147,8 @@ def ask(automaton: Automaton, conditions: Sequence[tuple[str, Condition]]) -> An
         conditions: each with its words, for errors. The first ones should be those that leave few states.
 
     Raises:
-        SettingError: if no name answers, or it takes too many states.
+        NothingAnswersError: if no name answers.
+        SettingError: if it takes too many states.
     """
     graph = _narrowed(Graph.whole(automaton), conditions)
     if graph.free[0]:
@@ -158,7 +159,7 @@ def ask(automaton: Automaton, conditions: Sequence[tuple[str, Condition]]) -> An
         if graph.is_empty:
             asked = " and ".join(words for words, _ in conditions)
             what = f"no name of the model, of {automaton.cap} characters at most, {asked}"
-            raise SettingError(what, remedy="Ask for something else")
+            raise NothingAnswersError(what, remedy="Ask for something else")
         answer = _conditioned(graph, is_unfolded=True)
         assert answer
     return answer
@@ -171,7 +172,7 @@ def _narrowed(graph: Graph, conditions: Sequence[tuple[str, Condition]]) -> Grap
             others = ", ".join(before for before, _ in conditions[:i])
             alone = not i or Graph.whole(graph.automaton).narrowed(condition).is_empty
             what = f"no name of the model {words}" if alone else f"no name of the model {others} and {words}"
-            raise SettingError(what, remedy="Ask for something else")
+            raise NothingAnswersError(what, remedy="Ask for something else")
         graph = after
     return graph
 

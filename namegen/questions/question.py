@@ -6,14 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unicodedata import normalize
 
+from namegen.automaton.automaton import Automaton
 from namegen.corpus.corpus import corpus_of, read_corpus
-from namegen.errors import SettingError
+from namegen.errors import NothingAnswersError, SettingError
 from namegen.questions import condition
 from namegen.questions.condition import Condition
 from namegen.questions.pattern import pattern_condition
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
+
+if TYPE_CHECKING:
+    from namegen.questions.graph import Answer
 
 Length = int | str | tuple[int, int | None]
 Listed = str | Path | Sequence[str]  # the path of a file, or what stands in it
@@ -95,6 +100,22 @@ class Question:
         """
         return [(words, self._condition(part, words, vocabulary, known, cap)) for words, part in self._parts()]
 
+    def ask(self, automaton: Automaton, known: Sequence[str] = ()) -> Answer:
+        """The names of an automaton that answer.
+
+        Args:
+            known: the names of the model's list, for `novel`.
+
+        Raises:
+            NothingAnswersError: if none does.
+            SettingError: if it takes too many states, or as `conditions`.
+        """
+        from namegen.questions.graph import Answer, ask  # slow to import
+
+        if self.is_empty:
+            return Answer(automaton, 1.0)
+        return ask(automaton, self.conditions(automaton.vocabulary, known, automaton.cap))
+
     def _parts(self) -> Iterator[tuple[str, str]]:
         if self.prefix:
             yield f"begins with {self.prefix!r}", "prefix"
@@ -121,7 +142,7 @@ class Question:
             assert self.length
             shortest, longest = self.length
             if shortest > cap:
-                raise SettingError(f"no name of the model {words}", remedy=f"Ask for {cap} or fewer")
+                raise NothingAnswersError(f"no name of the model {words}", remedy=f"Ask for {cap} or fewer")
             if longest is None or longest >= cap:  # then the cap sees to it
                 return condition.at_least(shortest, vocabulary)
             return condition.length(shortest, longest, vocabulary)
@@ -132,7 +153,8 @@ class Question:
             return condition.without(known if part == "novel" else self.without, vocabulary)
         text: str = getattr(self, part)
         if unknown := _unknown(text, vocabulary):
-            raise SettingError(f"no name of the model {words}: it has no {unknown!r}", remedy="Ask for something else")
+            what = f"no name of the model {words}: it has no {unknown!r}"
+            raise NothingAnswersError(what, remedy="Ask for something else")
         build = {"prefix": condition.prefix, "suffix": condition.suffix, "contains": condition.contains}[part]
         return build(vocabulary.encode([text])[0].tolist())
 

@@ -35,6 +35,7 @@ AT_ONCE = 10_000_000  # names that are found and sorted at once; they take about
 AHEAD = 2**23  # names that are kept for the parts that come next
 BUFFER = 2**18  # names of one thread
 _TOTAL, _TINY = 2.0**32, 2.0**-53
+_LEAST = 1e-290  # the rate of what is less probable: a float holds no less, and nobody waits so long
 _ROOT, _CHILD = 2**16, 2**17  # which words of a prefix; its arrivals have the lower blocks
 
 _weights, _table, _floats = read_only(i64, 2), read_only(i32, 2), read_only(f64, 1)
@@ -214,7 +215,10 @@ def _joined(parts: list[_Part]) -> _Part:
 
 @inlined
 def _philox(prefix, block, key):
-    """Four words of a prefix; a plain stream's counters end with 0."""
+    """Four words of a prefix; a plain stream's counters end with 0.
+
+    Written again, as is the logarithm: numba would not see it if another file's function changed.
+    """
     word = u64(0xFFFFFFFF)
     c0, c1, c2, c3 = prefix & word, prefix >> u64(32), block, u64(1)
     k0, k1 = key & word, key >> u64(32)
@@ -324,7 +328,8 @@ def race(
                 to = i64(successor[s, v])
                 w0, w1, _, _ = _philox(prefix[depth], u64(_CHILD + v), key)
                 below = depth + 1
-                prefix[below], mass[below] = w0 << u64(32) | w1, mass[depth] * (weights[s, v] / _TOTAL)
+                prefix[below] = w0 << u64(32) | w1
+                mass[below] = max(mass[depth] * (weights[s, v] / _TOTAL), _LEAST)
                 state[below], characters[below], done[below] = to, count, 0
                 so_far[below] = so_far[depth] + logs[s, v]
                 arrivals[below] = _arrive(

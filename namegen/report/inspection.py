@@ -67,9 +67,9 @@ def _of_names(model: Model) -> dict[str, float]:
     listed = model.listed()
     exact = Exact.of(model.automaton, None if listed is None else listed.to_pylist())
     return {
-        "expected_length": exact.expected_length,
-        "entropy": exact.entropy,
-        "probability_that_two_are_equal": exact.equal,
+        "expected_length": exact.figures.expected_length,
+        "entropy": exact.figures.entropy,
+        "probability_that_two_are_equal": exact.figures.equal,
         **({} if exact.novel is None else {"share_novel": exact.novel}),
     }
 

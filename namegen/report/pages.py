@@ -15,10 +15,9 @@ from typing import NamedTuple
 import polars as pl
 from jinja2 import Environment, PackageLoader
 
-from namegen.automaton import artifact
 from namegen.errors import ArtifactError, printable
 from namegen.model import model_of, resolve_model
-from namegen.outputs.about import Exact
+from namegen.outputs import about
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.layout import PAGE, part_name, report_folder
 from namegen.outputs.manifests import open_manifest, remedy_for
@@ -108,23 +107,18 @@ def _of_model(folder: Location, manifest: ModelManifest) -> _Content:
         "SHA-256 of the names": manifest.configuration["names_sha256"],
         "made": manifest.written.at,
     }
-    sections = [*_model_sections(manifest, frames, names[0].as_py()), _all_names(model)]
+    sections = [*_model_sections(manifest, frames, names[0].as_py()), _all_names(folder, manifest)]
     return _Content(manifest.model, facts, sections)
 
 
-def _all_names(folder: ModelFolder) -> Section:
-    """What is exact: computed from the automaton, not from drawn names."""
-    exact = Exact.of(artifact.load(folder.path), folder.names().to_pylist())
-    lists = [
-        [[title, "log-probability"], *([_shown(row["name"]), f"{row['log_prob']:.3f}"] for row in table.to_pylist())]
-        for title, table in exact.likeliest.items()
-    ]
+def _all_names(folder: Location, manifest: ModelManifest) -> Section:
+    """What `about.txt` says, a table for each of its paragraphs."""
+    file = read_checked(folder / about.FILE, manifest.files[about.FILE], remedy_for(folder))
+    title, figures, *likeliest = file.decode().split("\n\n")
     return Section(
         "All its names at once",
-        f"On average a name has {exact.expected_length:.2f} characters and a log-probability of {-exact.entropy:.3f} "
-        f"nats. {100 * (exact.novel or 0):.2f} % are new, and two drawn names are the same once in "
-        f"{1 / exact.equal:,.0f} times. These figures are exact.",
-        tables=lists,
+        f"Computed from the automaton, not from drawn names: these figures are exact. They stand in {about.FILE}, too.",
+        tables=[[[line] for line in text.splitlines()] for text in (f"{title}\n{figures}", *likeliest)],
     )
 
 
