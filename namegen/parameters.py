@@ -19,7 +19,7 @@ Workers = Annotated[int, Field(ge=1, le=256)]
 Column = Annotated[str, Field(min_length=1, max_length=300)]
 Text = Annotated[str, Field(min_length=1, max_length=64)]
 Pattern = Annotated[str, Field(min_length=1, max_length=1000)]
-Path = Annotated[str, Field(min_length=1)]
+File = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -37,8 +37,8 @@ class Parameters(BaseModel):
     ] = None
     length: Annotated[Text | None, Field(description="only names with so many characters: 5, 5-8, 5- or -8")] = None
     novel: Annotated[bool, Field(description="only names that are not on the list")] = False
-    without: Annotated[Path | None, Field(description="none of the names in this file")] = None
-    block: Annotated[Path | None, Field(description="no name that contains a line of this file")] = None
+    without: Annotated[File | None, Field(description="none of the names in this file")] = None
+    block: Annotated[File | None, Field(description="no name that contains a line of this file")] = None
     temperature: Annotated[float, Field(ge=0.1, le=5, description="likelier names below 1, odder ones above")] = 1.0
     distinct: Annotated[bool, Field(description="each name once, in an order of its own")] = False
     seed: Annotated[

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from namegen.commands.options import PLACE, QUIET, Question, asked, question
+from namegen.commands.options import PLACE, QUIET, asked, question
 from namegen.commands.output import plain, show_table
 from namegen.report.inspection import inspect
 
@@ -18,7 +18,7 @@ from namegen.report.inspection import inspect
 @question
 @QUIET
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(path: str, as_json: bool, **conditions: Question) -> None:  # noqa: FBT001
+def command(path: str, as_json: bool, **conditions: Any) -> None:  # noqa: ANN401, FBT001 - click's protocol
     """Shows what a model, an automaton.safetensors or a data set is, and where it came from. PATH can be a URL.
 
     For a model it shows the vocabulary, the order, the states and the figures (NLL in nats per character); for both,

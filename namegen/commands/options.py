@@ -45,7 +45,6 @@ _CONDITIONS = (
         "--temperature", metavar="T", type=float, default=1.0, help="Likelier names below 1, odder ones above."
     ),
 )
-Question = dict[str, Any]
 
 
 def question(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,12 +54,12 @@ def question(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def asked(model: Model, question: Question) -> Model:
+def asked(model: Model, options: dict[str, Any]) -> Model:
     """The model that answers a question: it is tempered before it is asked.
 
     Raises:
         NamegenError: as `Model.temper` and `Model.where`.
     """
-    conditions = {name: value for name, value in question.items() if value and name != "temperature"}
-    model = model.temper(question["temperature"])
+    conditions = {name: value for name, value in options.items() if value and name != "temperature"}
+    model = model.temper(options["temperature"])
     return model.where(**conditions) if conditions else model

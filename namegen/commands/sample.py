@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from namegen.commands.options import MODEL, MODEL_TEXT, QUIET, Question, asked, question
+from namegen.commands.options import MODEL, MODEL_TEXT, QUIET, asked, question
 from namegen.commands.output import binary_stdout, format_of, show_table
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 FEW = 200  # names
 FORMATS = ("table", "names", "csv", "jsonl", "parquet", "arrow")
+FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="How to print them.  [default: table on a terminal, csv elsewhere]",
+)
 
 
 @click.command(
@@ -43,12 +49,7 @@ an order of their own.""",
 @click.option("--first", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="The first row.")
 @click.option("--distinct", is_flag=True, help="Each name once.")
 @question
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="How to print them.  [default: table on a terminal, csv elsewhere]",
-)
+@FORMAT
 @QUIET
 def command(
     model: str,
@@ -57,7 +58,7 @@ def command(
     first: int,
     distinct: bool,  # noqa: FBT001 - click passes it by name
     form: str | None,
-    **conditions: Question,
+    **conditions: Any,  # noqa: ANN401 - a question's, each of its own type
 ) -> None:
     """Loads the model, and writes the names batch by batch."""
     form = format_of(form, count)  # before the work

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from namegen.commands.options import MODEL, MODEL_TEXT, QUIET, Question, asked, question
+from namegen.commands.options import MODEL, MODEL_TEXT, QUIET, asked, question
 from namegen.commands.output import format_of
-from namegen.commands.sample import FORMATS, write
+from namegen.commands.sample import FORMAT, write
 
 
 @click.command(
@@ -24,14 +26,9 @@ The columns are name and log_prob (in nats).""",
 @MODEL
 @click.argument("count", type=click.IntRange(0), default=10)
 @question
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="How to print them.  [default: table on a terminal, csv elsewhere]",
-)
+@FORMAT
 @QUIET
-def command(model: str, count: int, form: str | None, **conditions: Question) -> None:
+def command(model: str, count: int, form: str | None, **conditions: Any) -> None:  # noqa: ANN401 - of a question
     """Loads the model, and prints the names."""
     form = format_of(form, count)  # before the work
     from namegen.model import load
