@@ -174,8 +174,8 @@ def _has_datasets(output: Location, model: str, going: Collection[Location] = ()
     """Whether there is a data set of a model, or anything else in its place, apart from those that are `going`."""
     for top in (layout.NAMES, layout.RECORDS):
         for folder in layout.folders_in(output / top):
-            places = [layout.dataset_of(folder / name) for name in entries(folder)]
-            if any(layout.model_of(place) == model and absolute(place) not in going for place in places):
+            is_its = layout.model_of(folder / "seed=0") == model
+            if is_its and any(absolute(layout.dataset_of(folder / name)) not in going for name in entries(folder)):
                 return True
     return False
 
