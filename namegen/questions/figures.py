@@ -9,6 +9,8 @@ import numpy as np
 from namegen.automaton.automaton import Automaton
 from namegen.automaton.compiled import compiled, f64, i32, i64, read_only
 
+_TOTAL = 2.0**32
+_NOTHING = 1e-17  # a probability that changes none of the nine digits, in however many states
 _table, _logs = read_only(i32, 2), read_only(f64, 2)
 
 
@@ -28,7 +30,7 @@ class Figures:
 
 
 def figures(automaton: Automaton) -> Figures:
-    """The figures of an automaton's names."""
+    """The figures of an automaton's names, to nine digits."""
     leads = automaton.vocabulary.first_lead, automaton.vocabulary.first_lead + automaton.vocabulary.leads
     successor = np.ascontiguousarray(automaton.successor)
     length, entropy, equal = _figures(automaton.weights, automaton.log_probabilities, successor, automaton.cap, *leads)
@@ -39,39 +41,43 @@ def figures(automaton: Automaton) -> Figures:
 def _figures(weights, logs, successor, cap, first_lead, tails):
     """The expected length, the entropy, and the sum of the squares of all probabilities."""
     states, symbols = logs.shape
-    mass, next_mass = np.zeros(states), np.zeros(states)  # the probability of being here after so many characters
-    square, next_square = np.zeros(states), np.zeros(states)  # the sum of the squares of the prefixes' probabilities
-    probability = weights / 2.0**32
-    mass[0] = square[0] = 1.0
+    entropies = np.zeros(states)  # of each state's distribution
+    for s in range(states):
+        for v in range(symbols):
+            if weights[s, v] > 0:
+                entropies[s] -= weights[s, v] / _TOTAL * logs[s, v]
+    # of being in a state after so many characters, the probability and the sum of the prefixes' squares
+    here, after = np.zeros((states, 2)), np.zeros((states, 2))
+    here[0] = 1.0
     length = entropy = equal = 0.0
     for _ in range(cap):
-        next_mass[:], next_square[:], alive = 0.0, 0.0, 0.0
+        after[:] = 0.0
+        alive = 0.0
         for s in range(states):
-            if mass[s] == 0.0:
+            mass, square = here[s, 0], here[s, 1]
+            if mass < _NOTHING:
                 continue
-            equal += square[s] * probability[s, 0] * probability[s, 0]
-            for v in range(symbols):
-                p = probability[s, v]
+            entropy += mass * entropies[s]
+            end = weights[s, 0] / _TOTAL
+            equal += square * end * end
+            alive += mass * (1.0 - end)
+            for v in range(1, symbols):
+                p = weights[s, v] / _TOTAL
                 if p == 0.0:
-                    continue
-                entropy -= mass[s] * p * logs[s, v]
-                if v == 0:
                     continue
                 to = successor[s, v]
                 if not first_lead <= v < tails:
-                    next_mass[to] += mass[s] * p
-                    next_square[to] += square[s] * p * p
-                    alive += mass[s] * p
+                    after[to, 0] += mass * p
+                    after[to, 1] += square * p * p
                     continue
+                entropy += mass * p * entropies[to]
                 for tail in range(tails, symbols):
-                    q = p * probability[to, tail]
+                    q = p * (weights[to, tail] / _TOTAL)
                     if q > 0.0:
-                        entropy -= mass[s] * q * logs[to, tail]
-                        next_mass[successor[to, tail]] += mass[s] * q
-                        next_square[successor[to, tail]] += square[s] * q * q
-                        alive += mass[s] * q
+                        after[successor[to, tail], 0] += mass * q
+                        after[successor[to, tail], 1] += square * q * q
         length += alive
-        mass, next_mass, square, next_square = next_mass, mass, next_square, square
-        if alive < 1e-18:
+        here, after = after, here
+        if alive < _NOTHING:
             break
-    return length, entropy, equal + square.sum()  # those that the cap ends
+    return length, entropy, equal + here[:, 1].sum()  # those that the cap ends
