@@ -191,10 +191,10 @@ def test_any_cut_or_flip_is_found(tmp_path: Path, automaton: Automaton) -> None:
 
 
 @pytest.mark.parametrize("version", ["format_version", "stream_version"])
-def test_a_newer_version_is_refused(tmp_path: Path, automaton: Automaton, version: str) -> None:
+def test_another_version_is_refused(tmp_path: Path, automaton: Automaton, version: str) -> None:
     path = tmp_path / "automaton.safetensors"
-    metadata = {
-        "format_version": 1,
+    metadata: dict[str, Any] = {
+        "format_version": 2,
         "stream_version": 1,
         "order": 2,
         "cap": 64,
@@ -204,10 +204,14 @@ def test_a_newer_version_is_refused(tmp_path: Path, automaton: Automaton, versio
     arrays: dict[str, NDArray[Any]] = {name: getattr(automaton, name) for name in artifact._ARRAYS}
     save_file(arrays, path, {"namegen": json.dumps(metadata)})
     assert load(path).order == 2
-    save_file(arrays, path, {"namegen": json.dumps({**metadata, version: 2})})
-    with pytest.raises(
-        ArtifactError, match=rf"has {version} 2, but this version of namegen only reads up to 1.*Upgrade"
-    ):
+    newer = metadata[version] + 1
+    save_file(arrays, path, {"namegen": json.dumps({**metadata, version: newer})})
+    with pytest.raises(ArtifactError, match=rf"has {version} {newer}, but this version of namegen.*Upgrade"):
+        load(path)
+    older = metadata[version] - 1
+    save_file({}, path, {"namegen": json.dumps({**metadata, version: older})})
+    what = f"has the old {version} {older}, .* run the job again" if older else f"not an automaton .{version} 0"
+    with pytest.raises(ArtifactError, match=what):
         load(path)
 
 

@@ -141,7 +141,7 @@ def test_an_unfinished_one_that_is_new_stays(output: Path) -> None:
 
 
 def test_what_a_newer_version_made_is_not_judged(output: Path) -> None:
-    (record(output, 1) / "manifest.json").write_text('{"format_version": 3}')
+    (record(output, 1) / "manifest.json").write_text('{"format_version": 4}')
     with pytest.raises(ArtifactError, match="Upgrade namegen"):
         prune(output, 1, remove=True)
     assert night(output, 2).is_dir()

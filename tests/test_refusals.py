@@ -144,7 +144,7 @@ def test_what_lies_there_is_damaged(
     elif damage == "flip":
         file.write_bytes(data[:-9] + bytes([data[-9] ^ 4]) + data[-8:])
     elif damage == "newer":
-        file.write_bytes(data.replace(b'\\"format_version\\": 1', b'\\"format_version\\": 2'))
+        file.write_bytes(data.replace(b'\\"format_version\\": 2', b'\\"format_version\\": 3'))
         assert file.read_bytes() != data
         word = "Upgrade"
     elif damage == "missing":

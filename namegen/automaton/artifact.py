@@ -18,7 +18,7 @@ from namegen.storage.files import UNHELD, Anywhere, Hold, Location, local_copy, 
 from namegen.vocabulary import Vocabulary
 
 FILE = "automaton.safetensors"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ARRAYS = ("weights", "successor", "context_lengths")
 
 
@@ -77,6 +77,9 @@ def _check_versions(metadata: dict[str, Any], where: str) -> None:
         version = metadata[name]
         if type(version) is not int or version < 1:
             raise TypeError(f"{name} {version!r}")
+        if version < ours:
+            what = f"has the old {name} {version}, and this version of namegen only reads {ours}"
+            raise ArtifactError(what, where, "Remove the model's folder, and run the job again")
         if version > ours:
             what = f"has {name} {version}, but this version of namegen only reads up to {ours}"
             raise NewerFormatError(what, where, "Upgrade namegen")
