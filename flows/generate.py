@@ -48,6 +48,7 @@ TASKS: dict[Any, Any] = {
         (pipeline.plan, "plan", RETRIES),
         (pipeline.count, "count", {}),
         (pipeline.train, "train", RETRIES),
+        (pipeline.tabulate, "tabulate", {}),
         (pipeline.evaluate, "evaluate", {}),
         (pipeline.save, "save", RETRIES),
         (pipeline.sample, "sample", RETRIES),

@@ -97,7 +97,7 @@ def memory_of(device: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         text = str(error).lower()
         if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-            remedy = "Use a smaller --preset, --states or --order" + (", or --device cpu" if device != "cpu" else "")
+            remedy = "Use a smaller --preset or --cells" + (", or --device cpu" if device != "cpu" else "")
             raise DeviceError(f"device {device!r} is out of memory", remedy=remedy) from error
         raise
 

@@ -14,7 +14,7 @@ from namegen.errors import SettingError
 
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
 Order = Annotated[int, Field(ge=2, le=66)]
-States = Annotated[int, Field(ge=0, le=10**7)]
+Cells = Annotated[int, Field(ge=10_000, le=10**9)]
 Workers = Annotated[int, Field(ge=1, le=256)]
 Column = Annotated[str, Field(min_length=1, max_length=300)]
 Text = Annotated[str, Field(min_length=1, max_length=64)]
@@ -68,26 +68,26 @@ class Parameters(BaseModel):
         bool, Field(description="leave out the characters that nobody sees, such as zero-width spaces")
     ] = False
     model: Annotated[
-        Literal["bigram", "neural-bigram", "kneser-ney", "mlp", "blend"],
-        Field(description="the model to sample; mlp and blend are fitted only if asked for, the others always"),
+        Literal["bigram", "neural-bigram", "kneser-ney", "mlp", "gru", "transformer", "blend"],
+        Field(
+            description="the model to sample; networks and the blend are fitted only if asked for, the others always"
+        ),
     ] = "blend"
     preset: Annotated[
         Literal["quick", "default", "best"],
-        Field(description="how long mlp and blend train; quick takes seconds, best takes minutes"),
+        Field(description="how long networks train; quick takes seconds, best takes minutes"),
     ] = "default"
     holdout: Annotated[
         float, Field(ge=0, lt=1, description="the share of the names to hold out, half for dev and half for test")
     ] = 0.2
     order: Annotated[
         Order | None,
-        Field(
-            description="n of the longest n-grams; models see the last n-1 symbols (default: 7 with a network, or 6)"
-        ),
+        Field(description="n of the longest n-grams that are counted (default: 6)"),
     ] = None
-    states: Annotated[
-        States | None,
+    cells: Annotated[
+        Cells | None,
         Field(
-            description="how many unseen contexts mlp and blend get as states; a million take 3 GB"
+            description="how large the model's table is at most: its states times its symbols; ten million take 1 GB"
             " (default: the preset's)"
         ),
     ] = None

@@ -4,7 +4,8 @@
 
     learn: a model
         count     names to n-gram counts
-        train     counts to tables of probabilities
+        train     names and counts to models
+        tabulate  models to tables of probabilities
         evaluate  tables to automata, and how good they are
     save          the model's folder
     sample        the data set
@@ -49,10 +50,15 @@ if TYPE_CHECKING:
     from namegen.model import Model
     from namegen.outputs.writer import Elsewhere, Written
     from namegen.training.checkpoint import Checkpoint
+    from namegen.training.compile import Table
     from namegen.training.fit import Fitted
 
 FEW = 100  # dev names
-TABLES = 12  # of float64[S, V], that a fit has in memory at its peak: measured on lists of 900 characters
+BASE, PER_CELL, PER_HISTORY = (
+    10**8,
+    70,
+    12,
+)  # bytes that compiling takes at its peak for each cell of the table and the histories
 MOST = 0.9  # of the dev names
 
 T = TypeVar("T")
@@ -163,9 +169,10 @@ def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) 
     """
     p = parameters
     splits = split(corpus, p.holdout)
-    recipe = recipes.choose(corpus, p.model, p.preset, p.holdout, order=p.order, states=p.states)
+    recipe = recipes.choose(corpus, p.model, p.preset, p.holdout, order=p.order, cells=p.cells)
     if p.device != "auto":
         resolve_device(p.device)
+    _check_memory(recipe)
     sizes = f"{len(splits.train):,} train, {len(splits.dev):,} dev, {len(splits.test):,} test"
     characters, blank = len(corpus.vocabulary.characters), corpus.blank_lines
     counted = f"{len(corpus.names):,} names ({sizes}), {characters} characters, {blank} blank lines skipped"
@@ -173,6 +180,15 @@ def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) 
     for warning in warnings_of(corpus, splits):
         log.warning("%s", warning)
     return FitPlan(corpus, splits, recipe, p.device, origin)
+
+
+def _check_memory(recipe: Recipe) -> None:
+    """Refuses a table that the memory cannot hold; a process that takes too much is killed without a word."""
+    needed, free = BASE + PER_CELL * recipe.cells + PER_HISTORY * recipe.histories, free_memory()
+    if needed > free:
+        needs = f"a table of {recipe.cells:,} cells needs about {readable_size(needed)} of memory"
+        remedy = "Use fewer --cells, or a smaller --preset"
+        raise SettingError(f"{needs}, and {readable_size(free)} are free", remedy=remedy)
 
 
 def warnings_of(corpus: Corpus, splits: Split) -> list[str]:
@@ -248,38 +264,19 @@ def learn(
     """
     counts = run(count, plan)
     fitted, trained = run(train, plan, counts, progress, checkpoint)
-    automaton, figures = run(evaluate, plan, fitted)
-    tables = {**what_was_learnt(plan, counts, fitted), **figures}
-    return Contents(automaton, plan.configuration, tables, {**plan.origin, **trained})
+    tables = run(tabulate, plan, counts, fitted, progress)
+    automaton, figures = run(evaluate, plan, fitted, tables)
+    learnt = {**what_was_learnt(plan, counts, fitted), **figures}
+    return Contents(automaton, plan.configuration, learnt, {**plan.origin, **trained})
 
 
 def count(plan: FitPlan) -> NgramCounts:
-    """Counts the n-grams of the training names.
-
-    Raises:
-        SettingError: if the models' tables would not fit the memory that is free.
-    """
+    """Counts the n-grams of the training names."""
     from namegen.corpus.ngrams import count_ngrams
 
     counts = count_ngrams(plan.split.train, plan.corpus.vocabulary, plan.recipe.order)
     log.info("%s contexts of up to %s symbols", f"{counts.states:,}", plan.recipe.order - 1)
-    _check_memory(counts, plan.recipe.states)
     return counts
-
-
-def _check_memory(counts: NgramCounts, added: int) -> None:
-    """Refuses tables that the memory cannot hold; a process that takes too much is killed without a word."""
-    states, free = counts.first_state[1:] + added, free_memory()  # of order 2, 3, and so on
-    needed = TABLES * 8 * len(counts.vocabulary) * states
-    if needed[-1] <= free:
-        return
-    what = (
-        f"{states[-1]:,} states of {len(counts.vocabulary)} symbols need about {readable_size(needed[-1])} of memory, "
-        f"and {readable_size(free)} are free"
-    )
-    fitting = int((needed <= free).sum())
-    lower = f"--order {fitting + 1}" if fitting else "a shorter list, or fewer --states"
-    raise SettingError(what, remedy=f"Use {lower}")
 
 
 def train(
@@ -289,16 +286,31 @@ def train(
     from namegen.corpus.pairs import allowed_pairs
     from namegen.training.fit import fit_models
 
-    device, started, passes = resolve_device(plan.device), time.perf_counter(), plan.recipe.network.all_passes
-    with progress(passes, "Training mlp, passes") as advance, memory_of(device), repeatable(device):
+    device, started, recipe = resolve_device(plan.device), time.perf_counter(), plan.recipe
+    passes = sum(settings.passes for _, settings in recipe.networks)
+    with progress(passes, "Training, passes") as advance, memory_of(device), repeatable(device):
         options: dict[str, Any] = {"checkpoint": checkpoint, "on_pass": advance, "allowed": allowed_pairs(plan.corpus)}
-        fitted = fit_models(counts, plan.split.dev, plan.recipe, device, **options)
+        fitted = fit_models(plan.split.train, counts, plan.split.dev, recipe, device, **options)
     seconds = round(time.perf_counter() - started, 3)
     log.info("Trained on %s in %.2f s", device, seconds)
     return fitted, {"trained_on": device, "training_seconds": seconds}
 
 
-def evaluate(plan: FitPlan, fitted: Fitted) -> tuple[Automaton, dict[str, pl.DataFrame]]:
+def tabulate(plan: FitPlan, counts: NgramCounts, fitted: Fitted, progress: Progress) -> dict[str, Table]:
+    """Makes a table of each model that can be drawn from."""
+    from namegen.corpus.pairs import allowed_pairs
+    from namegen.training.fit import tables_of
+
+    device, started = resolve_device(plan.device), time.perf_counter()
+    histories = plan.recipe.histories // len(plan.corpus.vocabulary)
+    with progress(histories, "Compiling, histories") as advance, memory_of(device), repeatable(device):
+        tables = tables_of(fitted, counts, plan.recipe, allowed_pairs(plan.corpus), advance)
+    states, seconds = len(tables[plan.recipe.model].successor), time.perf_counter() - started
+    log.info("%s states of %s symbols in %.2f s", f"{states:,}", len(plan.corpus.vocabulary), seconds)
+    return tables
+
+
+def evaluate(plan: FitPlan, fitted: Fitted, tables: Mapping[str, Table]) -> tuple[Automaton, dict[str, pl.DataFrame]]:
     """Makes an automaton of each table, and measures its NLL and how like the list the names are that it draws.
 
     Returns:
@@ -310,13 +322,16 @@ def evaluate(plan: FitPlan, fitted: Fitted) -> tuple[Automaton, dict[str, pl.Dat
     from namegen.training.quantise import quantise
 
     evaluation, quality, automata = [], [], {}
-    for name, table in fitted.tables.items():
-        automaton = quantise(table.probabilities, table.contexts)
-        evaluation.append(evaluate.evaluate(name, table.probabilities, automaton, plan.split, table.exact))
+    for name, table in tables.items():
+        automaton = quantise(table.probabilities, table)
+        evaluation.append(evaluate.of_table(name, table.probabilities, automaton, plan.split))
         if name != "uniform":
             quality.append(likeness.measure(name, automaton, plan.corpus))
         if name == plan.recipe.model:
             automata[name] = automaton
+    evaluation += [
+        evaluate.of_model(name, model, plan.corpus.vocabulary, plan.split) for name, model in fitted.others.items()
+    ]
     return automata[plan.recipe.model], {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
 
 
@@ -327,11 +342,11 @@ def what_was_learnt(plan: FitPlan, counts: NgramCounts, fitted: Fitted) -> dict[
     from namegen.corpus.ngrams import bigram_frame
 
     # rounded as in the automaton, which hides the last bits, where machines differ
-    learnt = round_to_weights(fitted.tables["neural-bigram"].probabilities) / TOTAL
+    learnt = round_to_weights(fitted.bigrams["neural-bigram"]) / TOTAL
     return {
         "names": names_frame(plan.corpus, plan.recipe.holdout),
         "ngrams": counts.to_frame(),
-        "bigrams": bigram_frame(plan.corpus.names, counts, fitted.tables["bigram"].probabilities, learnt),
+        "bigrams": bigram_frame(plan.corpus.names, counts, fitted.bigrams["bigram"], learnt),
         "training": fitted.training,
     }
 
@@ -400,7 +415,7 @@ def fit(
     preset: str = DEFAULT.preset,
     holdout: float = DEFAULT.holdout,
     order: int | None = DEFAULT.order,
-    states: int | None = DEFAULT.states,
+    cells: int | None = DEFAULT.cells,
     device: str = DEFAULT.device,
 ) -> Model:
     """Fits a model to a list of names: `namegen.fit`.
@@ -409,7 +424,7 @@ def fit(
 
     Args:
         names: a list, a Series or a frame; or a path, as for the job.
-        column, skip_bad, drop_invisible, model, preset, holdout, order, states, device: as for the job; see
+        column, skip_bad, drop_invisible, model, preset, holdout, order, cells, device: as for the job; see
             `parameters`.
 
     Raises:
@@ -423,7 +438,7 @@ def fit(
     from namegen.model import Model
 
     reading = {"column": column, "skip_bad": skip_bad, "drop_invisible": drop_invisible}
-    asked = {"model": model, "preset": preset, "holdout": holdout, "order": order, "states": states, "device": device}
+    asked = {"model": model, "preset": preset, "holdout": holdout, "order": order, "cells": cells, "device": device}
     parameters = Parameters(**{name: checked(name, value) for name, value in {**reading, **asked}.items()})
     origin: dict[str, Any] = {"preset": parameters.preset}
     if isinstance(names, str | Path):

@@ -103,33 +103,47 @@ class NgramCounts:
         return table
 
     @cached_property
-    def history(self) -> NDArray[np.uint16]:
-        """uint16[S, n-1]: the symbols of each context, the last one last.
+    def lengths(self) -> NDArray[np.uint8]:
+        """uint8[S]: how many symbols each context has; the boundary is one."""
+        return np.repeat(np.arange(1, self.order), np.diff(self.first_state)).astype(np.uint8)
 
-        Shorter contexts are padded in front: with the boundary if they start the name, and otherwise with V, which
-        stands for an unknown symbol.
-        """
-        width, unknown = self.order - 1, len(self.vocabulary)
-        table = np.full((self.states, width), unknown, np.uint16)
-        for k in range(1, self.order):
-            here = slice(self.first_state[k - 1], self.first_state[k])
-            if k > 1:
-                table[here, :-1] = table[self.prefix[here], 1:]
-            table[here, -1] = self.last[here]
-        return np.where((table == unknown) & self.is_start[:, None], 0, table).astype(np.uint16)
+    def after(self, state: NDArray[np.integer], symbols: NDArray[np.integer]) -> NDArray[np.int32]:
+        """int32[N]: the longest suffix of each (context, symbol) that is a context; the symbol is not the boundary."""
+        found = np.asarray(symbols, np.int32).copy()  # a symbol alone is always a context
+        left, shorter = np.arange(len(found)), np.asarray(state)
+        while left.size:
+            key = shorter.astype(np.int64) * len(self.vocabulary) + symbols[left]
+            place = np.minimum(np.searchsorted(self._longer, key), max(len(self._longer) - 1, 0))
+            hit = self._longer[place] == key if len(self._longer) else np.zeros(len(left), bool)
+            found[left[hit]] = place[hit] + len(self.vocabulary)
+            shorter = self.backoff[shorter]
+            goes_on = ~hit & (shorter >= 0)
+            left, shorter = left[goes_on], shorter[goes_on]
+        return found
 
     @cached_property
-    def adjusted_counts(self) -> NDArray[np.int64]:
-        """int64[S, V]: the counts of the whole contexts, and the continuation counts of the others.
+    def _longer(self) -> NDArray[np.int64]:
+        """int64[S - V], rising: prefix and last symbol of each context of two or more symbols, in one number."""
+        symbols = len(self.vocabulary)
+        return self.prefix[symbols:].astype(np.int64) * symbols + self.last[symbols:]
+
+    @cached_property
+    def adjusted(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """`state`, `symbol` and `count`, all int64: the whole contexts' counts, and the others' continuation counts.
 
         A continuation count is the number of different symbols that precede (context, symbol). It shows how likely the
         symbol is if the longer context is new, which is when a shorter one is asked (Kneser & Ney 1995). Whole contexts
-        cannot be longer, and keep their counts.
+        cannot be longer, and keep their counts. Sorted by state, then symbol; only counts above 0.
         """
-        table = np.where(self.is_whole[:, None], self.counts, 0)
-        longer = self.backoff[self.state] >= 0
-        np.add.at(table, (self.backoff[self.state[longer]], self.symbol[longer]), 1)
-        return table
+        symbols = len(self.vocabulary)
+        shorter = self.backoff[self.state].astype(np.int64)
+        longer = shorter >= 0
+        whole = self.is_whole[self.state]
+        key, continuation = np.unique(shorter[longer] * symbols + self.symbol[longer], return_counts=True)
+        key = np.concatenate([key, self.state[whole].astype(np.int64) * symbols + self.symbol[whole]])
+        count = np.concatenate([continuation, self.count[whole]])
+        order = np.argsort(key)  # no context is whole and a suffix of another
+        return key[order] // symbols, key[order] % symbols, count[order].astype(np.int64)
 
     def lower(self, order: int) -> NgramCounts:
         """The counts of a lower order: those of the shorter contexts, which come first in every array.

@@ -1,11 +1,9 @@
-"""One model per file. No model knows about sampling or files.
+"""One family of models per file. No model knows about sampling or files, or about another model.
 
-A model of the counts alone has `fit(counts, ...) -> probabilities`. Unlike these, `mlp` trains a network that predicts
-any context, and `blend` mixes two tables.
-
-`probabilities` is float64[S, V]: for each context of the counts, the distribution of the next symbol. Rows sum to 1
-within 1e-12.
+A model of the last symbol alone has `fit(counts, ...) -> probabilities`, float64[V, V]. The others are a `Predictor`:
+from what they remember of some histories to the distributions of what comes next. The networks among them are trained
+by `network`.
 """
 
-NETWORKS = ("mlp", "blend")  # slower to fit, so they are fitted only if one of them is asked for
-VERSION = 1  # of the models' code, part of a model's id: raised whenever a model fits a different table
+NETWORKS = ("mlp", "gru", "transformer", "blend")  # slower to fit, so they are fitted only if one of them is asked for
+VERSION = 2  # of the models' code, part of a model's id: raised whenever a model fits a different table

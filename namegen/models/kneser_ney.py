@@ -6,6 +6,7 @@ context. A shorter context matters only if the longer one has not seen the symbo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -21,23 +22,90 @@ if TYPE_CHECKING:
 FALLBACK = (0.5, 1.0, 1.5)
 
 
-def fit(counts: NgramCounts) -> NDArray[np.float64]:
-    """float64[S, V]: the smoothed distribution of every context; no name is empty.
+@dataclass(frozen=True, eq=False, repr=False)
+class KneserNey:
+    """The fitted model: what each context adds of its own. A distribution is put together when it is asked for.
+
+    Args:
+        counts: S contexts and V symbols.
+        first: int64[S + 1]: the entries of context s are first[s] to first[s + 1] - 1.
+        symbol: int64[E].
+        own: float64[E]: the discounted relative frequency of each entry.
+        rest: float64[S]: what is left for the next shorter context.
+        shortest: float64[V]: the distribution after the empty context.
+    """
+
+    counts: NgramCounts
+    first: NDArray[np.int64]
+    symbol: NDArray[np.int64]
+    own: NDArray[np.float64]
+    rest: NDArray[np.float64]
+    shortest: NDArray[np.float64]
+
+    def start(self) -> NDArray[np.int32]:
+        """int32[1]: the context that is the boundary alone."""
+        return np.zeros(1, np.int32)
+
+    def after(self, state: NDArray[np.int32], symbols: NDArray[np.integer]) -> NDArray[np.int32]:
+        """int32[N]: the contexts after one more symbol."""
+        return self.counts.after(state, symbols)
+
+    def matched(self, state: NDArray[np.int32]) -> NDArray[np.int64]:
+        """int64[N]: how many symbols each context has; the boundary is one."""
+        return np.searchsorted(self.counts.first_state, state, side="right")
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """float64[S, V]: the distributions of all contexts."""
+        return self.predict(np.arange(self.counts.states, dtype=np.int32))
+
+    def predict(self, state: NDArray[np.int32]) -> NDArray[np.float64]:
+        """float64[N, V]: the distributions after some contexts; no name is empty."""
+        contexts, where = np.unique(state, return_inverse=True)
+        rows = np.tile(self.shortest, (len(contexts), 1))
+        suffixes = [contexts]
+        while (longest := suffixes[-1]).max(initial=-1) >= len(self.shortest):  # one has more than one symbol
+            suffixes.append(np.where(longest >= 0, self.counts.backoff[longest], -1))
+        for suffix in reversed(suffixes):
+            row = np.flatnonzero(suffix >= 0)
+            here = suffix[row]
+            rows[row] *= self.rest[here, None]
+            sizes = self.first[here + 1] - self.first[here]
+            entry = np.arange(sizes.sum()) + np.repeat(self.first[here] - (np.cumsum(sizes) - sizes), sizes)
+            rows[np.repeat(row, sizes), self.symbol[entry]] += self.own[entry]
+        rows[contexts == 0, 0] = 0  # no name is empty
+        rows /= rows.sum(axis=1, keepdims=True)
+        return rows[where]
+
+
+def fit(counts: NgramCounts) -> KneserNey:
+    """The model of some counts.
 
     Source: Chen & Goodman (1999), "An empirical study of smoothing techniques for language modeling", section 3.
     """
     symbols = len(counts.vocabulary)
-    continuation = np.bincount(counts.symbol[: np.searchsorted(counts.state, symbols)], minlength=symbols)
-    uniform = np.full((1, symbols), 1 / symbols)
-    unigram = _interpolate(continuation[None, :], uniform)
-    table = np.empty((counts.states, symbols))
+    state, symbol, count = counts.adjusted
+    discount = np.zeros(len(count))
     for k in range(1, counts.order):
-        here = slice(counts.first_state[k - 1], counts.first_state[k])
-        shorter = unigram if k == 1 else table[counts.backoff[here]]
-        table[here] = _interpolate(counts.adjusted_counts[here], shorter)
-    table[0, 0] = 0  # no name is empty
-    table[0] /= table[0].sum()
-    return table
+        here = slice(*np.searchsorted(state, counts.first_state[k - 1 : k + 1]))
+        discount[here] = np.array([0.0, *discounts(count[here])])[np.minimum(count[here], 3)]
+    total = np.bincount(state, count, counts.states)
+    # A single symbol that the training names lack has no counts: it gets the distribution of the shorter context.
+    taken = np.where(total > 0, np.bincount(state, discount, counts.states), 1)
+    first = np.searchsorted(state, np.arange(counts.states + 1))
+    continuation = np.bincount(counts.symbol[: np.searchsorted(counts.state, symbols)], minlength=symbols)
+    own = (count - discount) / total[state]
+    return KneserNey(counts, first, symbol, own, taken / np.maximum(total, 1), _shortest(continuation))
+
+
+def _shortest(continuation: NDArray[np.int64]) -> NDArray[np.float64]:
+    """float64[V]: the distribution after the empty context, which is mixed with the uniform one."""
+    discount = np.array([0.0, *discounts(continuation)])[np.minimum(continuation, 3)]
+    total = int(continuation.sum())
+    if not total:
+        return np.full(len(continuation), 1 / len(continuation))
+    mixed: NDArray[np.float64] = (continuation - discount + discount.sum() / len(continuation)) / total
+    return mixed
 
 
 def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
@@ -61,15 +129,3 @@ def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
     if not (0 <= first <= 1 and 0 <= second <= 2 and 0 <= third <= 3):
         return FALLBACK
     return float(first), float(second), float(third)
-
-
-def _interpolate(counts: NDArray[np.int64], shorter: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p(v|s) = (c(s,v) - D(c(s,v))) / c(s) + gamma(s) p(v|shorter), gamma(s) c(s) = sum of discounts (equation 24)."""
-    discount = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
-    total = counts.sum(axis=1, keepdims=True)
-    taken = discount.sum(axis=1, keepdims=True)
-    # A single symbol that the training names lack has no counts: it gets the distribution of the shorter context.
-    table: NDArray[np.float64] = np.where(
-        total > 0, (counts - discount + taken * shorter) / np.maximum(total, 1), shorter
-    )
-    return table

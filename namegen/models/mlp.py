@@ -1,243 +1,174 @@
-"""A network over the last n-1 characters (Bengio et al. 2003): embeddings, a hidden layer, a residual one, softmax.
+"""A network over the last symbols (Bengio et al. 2003): embeddings, a hidden layer, a residual one, softmax.
 
-Unlike `neural_bigram`, it shares what it learns between similar contexts. It trains on the counts, one row per context.
-A context that could be longer is asked only if the longer one is new, so it learns from its continuation counts, as in
-`kneser_ney`.
+Unlike `neural_bigram`, it shares what it learns between similar contexts. Histories that agree in the
+last symbols are one row, with all that follows them, so a pass goes over a quarter to a third as many rows as the names
+have symbols.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from namegen.models.network import distributions, dropout
+from namegen.vocabulary import Vocabulary
+
 if TYPE_CHECKING:
     import torch
 
-    from namegen.corpus.ngrams import NgramCounts
-
-State = Mapping[str, NDArray[Any]]  # of a training: `passes`, and the tensors of the networks and the optimiser
+AT_ONCE = 2**14  # histories, to bound memory
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of the network, chosen on dev. There is no early stopping: the number of passes is one of them.
+    """The settings of the network, chosen on dev.
 
     Args:
+        window: how many of the last symbols it sees.
         embedding, hidden: the sizes of the embedding and of the hidden layers.
-        passes: how many times to go over the table, each time in a new random order.
         batch: rows per step.
-        learning_rate: AdamW's, at its peak. It rises for the first tenth of the steps, then falls along a cosine to 0.
-        weight_decay, dropout: the regularisation, which keeps the network from memorising the training names.
-        shorter: the weight of a continuation count; that of a count is 1.
+        dropout: with the weight decay, it keeps the network from memorising the training names.
         heaviest: the most that one row may weigh. A context that occurred more often becomes several rows: one row
             of 25,000 among rows of 2 would decide its step alone.
-        networks: how many networks to average. They are trained one after the other, from different starting values.
-        seed: decides the starting values, the order of the rows, and the dropout.
+        passes, learning_rate, weight_decay, seed: see `network.Settings`.
     """
 
+    window: int = 7
     embedding: int = 32
-    hidden: int = 256
-    passes: int = 12
+    hidden: int = 384
+    passes: int = 14
     batch: int = 1024
-    learning_rate: float = 6e-3
+    learning_rate: float = 1.2e-2
     weight_decay: float = 0.1
-    dropout: float = 0.1
-    shorter: float = 0.5
+    dropout: float = 0.2
     heaviest: float = 16.0
-    networks: int = 1
     seed: int = 42
 
-    @property
-    def all_passes(self) -> int:
-        """The passes of all networks together."""
-        return self.networks * self.passes
 
+class Course:
+    """The rows to train on; see `network.Course`."""
 
-class Network:
-    """A trained network on its device, or the average of several."""
-
-    def __init__(self, modules: Sequence[torch.nn.Module], device: str) -> None:
-        self.modules = modules
-        self.device = device
-
-    def probabilities(self, history: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """The distribution after each history, whether or not it was seen in training. No name is empty.
-
-        Args:
-            history: uint16[N, n-1], as in NgramCounts.
-
-        Returns:
-            float64[N, V]; rows sum to 1 within 1e-12.
-        """
+    def __init__(self, names: Sequence[str], vocabulary: Vocabulary, settings: Settings, device: str) -> None:
         import torch
 
-        rows = []
+        self.settings, self.symbols, self.device = settings, len(vocabulary), device
+        windows, first, symbol, count = _rows(names, vocabulary, settings)
+        weight = np.add.reduceat(count, first[:-1])
+        copies = np.ceil(weight / settings.heaviest).astype(np.int64)
+        self.windows, self.first, self.symbol = (torch.from_numpy(a).to(device) for a in (windows, first, symbol))
+        self.count = torch.from_numpy((count / np.repeat(copies, np.diff(first))).astype(np.float32)).to(device)
+        self.rows = torch.from_numpy(np.repeat(np.arange(len(copies)), copies)).to(device)
+        self.scale = float(weight.sum()) / len(self.rows)  # the mean weight of a row, so that the loss is per symbol
+
+    @property
+    def batches(self) -> int:
+        """How many steps a pass has."""
+        return math.ceil(len(self.rows) / self.settings.batch)
+
+    def module(self) -> torch.nn.Module:
+        """A new network."""
+        return _module(self.symbols, self.settings)
+
+    def losses(self, module: torch.nn.Module) -> Iterator[torch.Tensor]:
+        """The loss of each batch of a pass."""
+        import torch
+
+        # drawn on the CPU, so that every device sees the rows in the same order
+        for rows in torch.split(self.rows[torch.randperm(len(self.rows)).to(self.device)], self.settings.batch):
+            sizes = self.first[rows + 1] - self.first[rows]
+            row = torch.repeat_interleave(torch.arange(len(rows), device=self.device), sizes)
+            entry = torch.arange(len(row), device=self.device)
+            entry = entry + torch.repeat_interleave(self.first[rows] - (torch.cumsum(sizes, 0) - sizes), sizes)
+            log_probabilities = torch.log_softmax(module(self.windows[rows].long()), dim=1)
+            picked = log_probabilities[row, self.symbol[entry]]
+            yield -(self.count[entry] * picked).sum() / (len(rows) * self.scale)
+
+    def predictor(self, module: torch.nn.Module) -> Mlp:
+        """The network as a model."""
+        return Mlp(module, self.settings, self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Mlp:
+    """The network as a model of the next symbol. It remembers uint8[N, window]: the last symbols."""
+
+    network: torch.nn.Module
+    settings: Settings
+    device: str
+
+    def start(self) -> NDArray[np.uint8]:
+        """The empty history: boundaries alone."""
+        return np.zeros((1, self.settings.window), np.uint8)
+
+    def after(self, state: NDArray[np.uint8], symbols: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Moves the window by one symbol."""
+        return np.concatenate([state[:, 1:], symbols[:, None].astype(np.uint8)], axis=1)
+
+    def predict(self, state: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """float64[N, V]: the distributions after some histories."""
+        import torch
+
+        self.network.eval()
         with torch.no_grad():
-            for module in self.modules:
-                module.eval()
-            for part in torch.split(torch.from_numpy(history.astype(np.int64)), 2**14):
-                on_device = part.to(self.device)
-                each = [torch.softmax(module(on_device), dim=1).cpu().double() for module in self.modules]
-                rows.append(sum(each[1:], each[0]))
-        table: NDArray[np.float64] = torch.cat(rows).numpy()
-        table[(history == 0).all(axis=1), 0] = 0  # no name ends at its start
-        table /= table.sum(axis=1, keepdims=True)  # float32 sums to 1 only within 1e-7
-        return table
+            parts = [
+                torch.softmax(self.network(part.to(self.device).long()), dim=1).cpu()
+                for part in torch.split(torch.from_numpy(state), AT_ONCE)
+            ]
+        return distributions(torch.cat(parts))
 
 
-@dataclass(frozen=True)
-class Pass:
-    """The result of one pass.
+def _rows(
+    names: Sequence[str], vocabulary: Vocabulary, settings: Settings
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """The R different contexts, as the model remembers them, and the E symbols that follow each.
 
-    Args:
-        number: from 1, over the passes of all networks.
-        loss: the mean over the pass in nats per count, with dropout.
-        network: the one network that is being trained.
-        state: returns what `train` needs to resume, as arrays on the CPU.
+    Returns:
+        windows uint8[R, window]; first int64[R + 1], where the entries of each begin; and for each entry its
+        symbol, int64[E], and how often it follows, float64[E].
     """
-
-    number: int
-    loss: float
-    network: Network
-    state: Callable[[], State]
-
-
-def train(
-    counts: NgramCounts,
-    settings: Settings,
-    device: str = "cpu",
-    state: State | None = None,
-    on_pass: Callable[[Pass], None] = lambda done: None,
-) -> Network:
-    """Trains on the adjusted counts.
-
-    Args:
-        device: an available torch device. It holds all the data throughout.
-        state: of an interrupted training with the same counts and settings, which resumes after that pass. On the same
-            device the result has the same bytes as without the interruption.
-        on_pass: called after each pass.
-    """
-    import torch  # slow to import, and the settings are read without it
-
-    history = torch.from_numpy(counts.history.astype(np.int64)).to(device)
-    rows, target = (array.to(device) for array in _rows(counts, settings))
-    scale = float(target[rows].sum()) / len(rows)  # the mean weight of a row, so that the loss is per count
-    batches = math.ceil(len(rows) / settings.batch)
-    start = int(state["passes"]) if state else 0
-    modules: list[torch.nn.Module] = []
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
-        for k in range(settings.networks):
-            torch.manual_seed(_seed(settings.seed, k, 0))
-            module = _module(counts.order - 1, len(counts.vocabulary), settings).to(device)
-            optimiser = torch.optim.AdamW(
-                module.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
-            )
-            modules.append(module)
-            if state and start >= k * settings.passes + 1:
-                _restore(state, k, module, optimiser)
-            for number in range(max(1, start - k * settings.passes + 1), settings.passes + 1):
-                torch.manual_seed(_seed(settings.seed, k, number))  # so that a new process can resume at any pass
-                module.train()
-                first_step, steps = (number - 1) * batches, settings.passes * batches
-                total = torch.zeros((), device=device)
-                # drawn on the CPU, so that every device sees the rows in the same order
-                order = torch.split(rows[torch.randperm(len(rows)).to(device)], settings.batch)
-                for step, batch in enumerate(order, first_step):
-                    optimiser.param_groups[0]["lr"] = settings.learning_rate * _rate(step, steps)
-                    log_probabilities = torch.log_softmax(module(history[batch]), dim=1)
-                    loss = -(target[batch] * log_probabilities).sum() / (len(batch) * scale)
-                    optimiser.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call] # torch gives it no types
-                    optimiser.step()
-                    total += loss.detach() * len(batch)
-                done = k * settings.passes + number
-                keep = partial(_state, done, tuple(modules), optimiser)
-                on_pass(Pass(done, float(total) / len(rows), Network([module], device), keep))
-    return Network(modules, device)
+    ids, lengths = vocabulary.encode(names)
+    ends = np.cumsum(lengths + 1) - 1
+    symbol = np.zeros(int(ends[-1]) + 1, np.uint8)  # the end of each name stays the boundary
+    inside = np.ones(len(symbol), bool)
+    inside[ends] = False
+    symbol[inside] = ids
+    step = np.arange(len(symbol)) - np.repeat(ends - lengths, lengths + 1)
+    table = np.zeros((len(symbol), settings.window + 1), np.uint8)  # the window, and what follows
+    for back in range(1, settings.window + 1):
+        later = np.flatnonzero(step >= back)
+        table[later, settings.window - back] = symbol[later - back]
+    table[:, -1] = symbol
+    table = table[np.lexsort(table.T[::-1])]
+    differs = table[1:] != table[:-1]
+    entry = np.flatnonzero(np.concatenate([[True], differs.any(axis=1)]))
+    row = np.flatnonzero(np.concatenate([[True], differs[:, :-1].any(axis=1)]))
+    first = np.searchsorted(entry, np.append(row, len(table)))
+    count = np.diff(np.append(entry, len(table))).astype(np.float64)
+    return table[row, :-1], first, table[entry, -1].astype(np.int64), count
 
 
-def _seed(*numbers: int) -> int:
-    """One 32-bit seed from several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _state(passes: int, modules: Sequence[torch.nn.Module], optimiser: torch.optim.Optimizer) -> State:
-    """The tensors of all networks so far, and of the last one's optimiser."""
-    state: dict[str, NDArray[Any]] = {"passes": np.array(passes)}
-    for k, module in enumerate(modules):
-        state |= {f"{k}.{name}": tensor.cpu().numpy().copy() for name, tensor in module.state_dict().items()}
-    for i, moments in optimiser.state_dict()["state"].items():
-        state |= {f"optimiser.{i}.{name}": tensor.cpu().numpy().copy() for name, tensor in moments.items()}
-    return state
-
-
-def _restore(state: State, k: int, module: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Restores network k and its optimiser. The state has that of the last network; a finished one needs none."""
-    import torch
-
-    module.load_state_dict({name: torch.from_numpy(state[f"{k}.{name}"]) for name in module.state_dict()})
-    restored = optimiser.state_dict()
-    restored["state"] = {
-        i: {name: torch.from_numpy(state[f"optimiser.{i}.{name}"]) for name in ("step", "exp_avg", "exp_avg_sq")}
-        for i in range(len(list(module.parameters())))
-    }
-    optimiser.load_state_dict(restored)
-
-
-def _module(width: int, symbols: int, settings: Settings) -> torch.nn.Module:
-    """A network from int64[B, n-1] to logits float32[B, V]."""
+def _module(symbols: int, settings: Settings) -> torch.nn.Module:
+    """A network from int64[B, window] to logits float32[B, V]."""
     import torch
     from torch import Tensor, nn
 
-    class Residual(nn.Module):
-        def __init__(self, inner: nn.Module) -> None:
+    window, hidden = settings.window, settings.hidden
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
             super().__init__()
-            self.inner = inner
+            self.symbol = nn.Embedding(symbols, settings.embedding)
+            self.first = nn.Linear(window * settings.embedding, hidden)
+            self.second, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, symbols)
+            self.drop, self.drop_again = dropout(settings.dropout), dropout(settings.dropout)
 
         def forward(self, x: Tensor) -> Tensor:
-            return x + self.inner(x)  # type: ignore[no-any-return] # torch gives it no types
+            seen = self.drop(torch.relu(self.first(self.symbol(x).flatten(1))))
+            return self.last(seen + self.drop_again(torch.relu(self.second(seen))))  # type: ignore[no-any-return]
 
-    class Dropout(nn.Module):
-        """Unlike torch's dropout, it uses all eight bytes of a random number, which saves a fifth of the training."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            if not self.training:
-                return x
-            bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-            kept = (bits.view(torch.uint8)[: x.numel()] >= dropped).view(x.shape)
-            return x * (kept * (256 / (256 - dropped)))
-
-    hidden, dropped = settings.hidden, round(256 * settings.dropout)
-    return nn.Sequential(
-        nn.Embedding(symbols + 1, settings.embedding),  # one more for the unknown symbol
-        nn.Flatten(),
-        nn.Linear(width * settings.embedding, hidden),
-        nn.ReLU(),
-        Dropout(),
-        Residual(nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), Dropout())),
-        nn.Linear(hidden, symbols),
-    )
-
-
-def _rows(counts: NgramCounts, settings: Settings) -> tuple[torch.Tensor, torch.Tensor]:
-    """The context of each row, int64[R], and the weights that every row of a context has to predict, float32[S, V]."""
-    import torch
-
-    weight = np.where(counts.is_whole, 1.0, settings.shorter)[:, None] * counts.adjusted_counts
-    copies = np.ceil(weight.sum(axis=1) / settings.heaviest).astype(np.int64)  # 0 for a context that never occurred
-    target = (weight / np.maximum(copies, 1)[:, None]).astype(np.float32)
-    return torch.from_numpy(np.repeat(np.arange(counts.states), copies)), torch.from_numpy(target)
-
-
-def _rate(step: int, steps: int) -> float:
-    """The fraction of the learning rate at a step: up in the first tenth, then down along half a cosine to 0."""
-    warm_up = max(1, steps // 10)
-    if step < warm_up:
-        return (step + 1) / warm_up
-    return 0.5 + 0.5 * math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up))
+    return Network()

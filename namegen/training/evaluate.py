@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -18,6 +20,9 @@ from namegen.automaton.automaton import Automaton
 from namegen.automaton.logarithm import ln
 from namegen.automaton.walk import walk
 from namegen.corpus.corpus import Split
+from namegen.models.predictor import Predictor
+from namegen.training.exact import log_prob
+from namegen.vocabulary import Vocabulary
 
 SCHEMA = {
     "model": pl.String,
@@ -32,30 +37,34 @@ SCHEMA = {
 }
 
 
-def evaluate(
-    model: str,
-    probabilities: NDArray[np.float64],
-    automaton: Automaton,
-    split: Split,
-    exact: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
-) -> pl.DataFrame:
-    """The rows of `SCHEMA` for one model: every source, split and subset that has names.
+def of_table(model: str, probabilities: NDArray[np.float64], automaton: Automaton, split: Split) -> pl.DataFrame:
+    """The rows of `SCHEMA` for a table and its automaton: every split and subset that has names.
 
     Args:
         probabilities: float64[S, V]: the table that the automaton was made from.
-        exact: names to their log-probabilities by the model itself, if they can differ from the table's.
     """
     table = ln(probabilities)
-    sources: dict[str, Callable[[Sequence[str]], NDArray[np.float64]]] = {
-        "table": lambda names: walk(names, automaton.vocabulary, automaton.successor, table),
-        "automaton": automaton.log_prob,
-    }
-    if exact:
-        sources["exact"] = exact
+    by_table = partial(walk, vocabulary=automaton.vocabulary, successor=automaton.successor, log_probabilities=table)
+    return pl.concat([_rows(model, "table", by_table, split), _rows(model, "automaton", automaton.log_prob, split)])
+
+
+def of_model(model: str, itself: Predictor, vocabulary: Vocabulary, split: Split) -> pl.DataFrame:
+    """The rows of `SCHEMA` for a model that remembers more than its table: of dev and test."""
+    held_out = replace(split, train=())
+    return _rows(model, "exact", partial(log_prob, itself, vocabulary), held_out, frozenset(split.train))
+
+
+def _rows(
+    model: str,
+    source: str,
+    score: Callable[[Sequence[str]], NDArray[np.float64]],
+    split: Split,
+    train: frozenset[str] | None = None,
+) -> pl.DataFrame:
+    train = frozenset(split.train) if train is None else train
     rows = [
         (model, source, name, subset, len(names), *nll(names, score(names)))
-        for source, score in sources.items()
-        for name, subset, names in _subsets(split)
+        for name, subset, names in _subsets(split, train)
     ]
     return pl.DataFrame(rows, SCHEMA, orient="row")
 
@@ -84,8 +93,7 @@ def nll(names: Sequence[str], log_prob: NDArray[np.float64]) -> tuple[int, float
     return total, mean, error, math.exp(mean)
 
 
-def _subsets(split: Split) -> Iterator[tuple[str, str, Sequence[str]]]:
-    train = frozenset(split.train)
+def _subsets(split: Split, train: frozenset[str]) -> Iterator[tuple[str, str, Sequence[str]]]:
     for name in ("train", "dev", "test"):
         names = getattr(split, name)
         seen = names if name == "train" else [n for n in names if n in train]

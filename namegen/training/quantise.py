@@ -18,23 +18,19 @@ from namegen.vocabulary import Vocabulary
 
 
 class Contexts(Protocol):
-    """What `quantise` needs to know about the contexts that become states: NgramCounts and Expansion have it."""
+    """What `quantise` needs to know about the contexts that become states: NgramCounts and `compile.Table` have it."""
 
     @property
     def vocabulary(self) -> Vocabulary:
         """V symbols."""
 
     @property
-    def order(self) -> int:
-        """n, as in n-gram."""
-
-    @property
     def successor(self) -> NDArray[np.int32]:
-        """int32[S, V]: the context after each symbol."""
+        """int32[S, V]: the context after each symbol; 0 for the boundary."""
 
     @property
-    def history(self) -> NDArray[np.uint16]:
-        """uint16[S, n-1]: the symbols of each context, as in NgramCounts."""
+    def lengths(self) -> NDArray[np.uint8]:
+        """uint8[S]: how many symbols each context has. The boundary counts as one, and stands for all before a name."""
 
 
 def quantise(probabilities: NDArray[np.float64], contexts: Contexts) -> Automaton:
@@ -65,15 +61,8 @@ def quantise(probabilities: NDArray[np.float64], contexts: Contexts) -> Automato
     weights = round_to_weights(probabilities)
     if (stuck := _stuck_states(weights, successor)).size:
         raise ModelError(f"{stuck.size} states cannot reach the end; the first is state {stuck[0]}")
-    return Automaton(contexts.vocabulary, contexts.order, weights, successor, _lengths(contexts))
-
-
-def _lengths(contexts: Contexts) -> NDArray[np.uint8]:
-    """uint8[S]: how many symbols each context has. The boundary counts once, and stands for all before the name."""
-    known = contexts.history < len(contexts.vocabulary)
-    boundaries = (contexts.history == 0).sum(axis=1)
-    lengths: NDArray[np.integer] = known.sum(axis=1) - np.maximum(boundaries - 1, 0)
-    return lengths.astype(np.uint8)
+    order = int(contexts.lengths.max()) + 1
+    return Automaton(contexts.vocabulary, order, weights, successor, contexts.lengths)
 
 
 def _stuck_states(weights: NDArray[np.int64], successor: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -6,14 +6,16 @@ GPU or some minutes of a CPU.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from namegen.corpus.corpus import Corpus
 from namegen.errors import SettingError
-from namegen.models import NETWORKS, VERSION, neural_bigram
-from namegen.models.mlp import Settings
-from namegen.training.compile import check_order
+from namegen.models import NETWORKS, VERSION, gru, mlp, neural_bigram, transformer
+
+Network = mlp.Settings | gru.Settings | transformer.Settings
+FAMILIES: Mapping[str, type[Network]] = {"mlp": mlp.Settings, "gru": gru.Settings, "transformer": transformer.Settings}
 
 
 @dataclass(frozen=True)
@@ -22,76 +24,113 @@ class Recipe:
 
     Args:
         model: its family, such as "blend".
-        order: n, as in n-gram.
-        states: how many contexts are added to those of the names; 0 without a network.
-        network: the settings of the network, if the model has one.
+        order: n, as in n-gram, of the counting model.
+        cells: how many cells, states times symbols, its table has at most.
+        histories: about how many cells the histories have that it is compiled from.
+        networks: the family and the settings of each of its networks.
         holdout: the share of the names that is held out, half for dev and half for test.
     """
 
     model: str
     order: int
-    states: int
-    network: Settings
+    cells: int
+    histories: int
+    networks: tuple[tuple[str, Network], ...]
     holdout: float
 
     def configuration(self, names_sha256: str) -> dict[str, Any]:
         """Everything that decides what is in a model's folder, as JSON."""
-        has_network = self.model in NETWORKS
         return {
             "names_sha256": names_sha256,
             "model": self.model,
             "holdout": float(self.holdout) + 0.0,  # 0, 0.0 and -0.0 are one setting, but three in JSON
             "order": self.order,
+            "cells": self.cells,
+            "histories": self.histories,
             "neural_bigram": asdict(neural_bigram.NOTEBOOK),
-            **({"mlp": asdict(self.network), "states": self.states} if has_network else {}),
+            "networks": [{"family": family, **asdict(settings)} for family, settings in self.networks],
             "models_version": VERSION,
         }
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What a preset decides, chosen on dev."""
+    """What a preset decides, chosen on dev.
 
-    order: int
-    states: int
-    network: Settings
+    Args:
+        blend: the networks of the blend, and `alone`: a network of each family by itself.
+        most: how many symbols of names a network goes over in all its passes at most; with long lists it makes fewer.
+    """
+
+    cells: int
+    histories: int
+    blend: tuple[Network, ...]
+    alone: tuple[Network, ...]
+    most: int
 
 
+_MLP, _GRU, _TRANSFORMER = mlp.Settings(), gru.Settings(), transformer.Settings()
+_SMALL = (
+    mlp.Settings(hidden=192, passes=8, batch=512),
+    gru.Settings(hidden=96, passes=6, dropout=0.1),
+    transformer.Settings(layers=2, width=64, passes=6, dropout=0.05),
+)
+_LARGE = (
+    mlp.Settings(hidden=512, passes=24, dropout=0.3),
+    gru.Settings(hidden=384, passes=24, dropout=0.45),
+    transformer.Settings(),
+)
 _WORK = {
-    "quick": _Work(7, 30_000, Settings(hidden=128, passes=6, batch=512, learning_rate=5e-3)),
-    "default": _Work(7, 100_000, Settings()),
-    "best": _Work(7, 600_000, Settings(hidden=512, passes=30, learning_rate=4e-3, dropout=0.2, networks=4)),
+    "quick": _Work(2_700_000, 16_000_000, _SMALL[:1], _SMALL, 3_000_000),
+    "default": _Work(
+        5_600_000, 32_000_000, (_MLP, replace(_MLP, window=9, seed=43)), (_MLP, _GRU, _TRANSFORMER), 20_000_000
+    ),
+    "best": _Work(27_000_000, 108_000_000, _LARGE, _LARGE, 200_000_000),
 }
-_WITHOUT_NETWORK = _Work(6, 0, Settings(passes=0))  # whatever the preset
 PRESETS = tuple(_WORK)
+ORDER = 6
 
 
 def choose(
-    corpus: Corpus, model: str, preset: str, holdout: float, *, order: int | None = None, states: int | None = None
+    corpus: Corpus, model: str, preset: str, holdout: float, *, order: int | None = None, cells: int | None = None
 ) -> Recipe:
     """The recipe of a preset for a list of names.
 
     Args:
         order: None for the preset's own, lowered to the longest n-gram there is: the longest name and two boundaries.
-        states: None for the preset's own.
+        cells: None for the preset's own.
 
     Raises:
-        SettingError: if no n-gram has this order, or the order is too high for states to be added.
+        SettingError: if no n-gram has this order.
     """
-    work = _WORK[preset] if model in NETWORKS else _WITHOUT_NETWORK
+    work = _WORK[preset if model in NETWORKS else "default"]
     longest = max(map(len, corpus.names)) + 2
     if order is None:
-        order = min(work.order, longest)
+        order = min(ORDER, longest)
     elif order > longest:
         what = f"order {order} is too high: the longest name has {longest - 2} characters, so no n-gram is longer than "
         raise SettingError(
             f"{what}{longest}", remedy=f"Use --order {longest} or less (in Python order={longest}), or leave it out"
         )
-    if states is None or model not in NETWORKS:
-        states = work.states
-    if states:
-        check_order(order, corpus.vocabulary)
-    return Recipe(model, order, states, work.network, holdout)
+    networks: tuple[Network, ...] = ()
+    if model == "blend":
+        networks = work.blend
+    elif model in NETWORKS:
+        networks = tuple(each for each in work.alone if isinstance(each, FAMILIES[model]))
+    symbols = sum(map(len, corpus.names)) + len(corpus.names)
+    passes = max(2, work.most // symbols)
+    return Recipe(
+        model,
+        order,
+        cells or work.cells,
+        work.histories,
+        tuple((_family(each), replace(each, passes=min(each.passes, passes))) for each in networks),
+        holdout,
+    )
+
+
+def _family(settings: Network) -> str:
+    return next(family for family, kind in FAMILIES.items() if isinstance(settings, kind))
 
 
 def of_configuration(configuration: dict[str, Any]) -> Recipe:
@@ -102,8 +141,12 @@ def of_configuration(configuration: dict[str, Any]) -> Recipe:
     """
     c = configuration
     try:
-        network = Settings(**c["mlp"]) if "mlp" in c else _WITHOUT_NETWORK.network
-        recipe = Recipe(c["model"], c["order"], c.get("states", 0), network, c["holdout"])
+        networks = []
+        for each in c["networks"]:
+            settings = dict(each)
+            family = settings.pop("family")
+            networks.append((family, FAMILIES[family](**settings)))
+        recipe = Recipe(c["model"], c["order"], c["cells"], c["histories"], tuple(networks), c["holdout"])
         if recipe.configuration(c["names_sha256"]) == configuration:
             return recipe
     except (KeyError, TypeError):

@@ -1,0 +1,179 @@
+"""A pool of models: the product of their distributions, each to the power of a weight (a logarithmic pool).
+
+It beats its members if they make different mistakes. The weights are those that predict dev best. They depend on how
+much of the history the counting model has seen before: where it has seen much, it is right more often than a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from namegen.models.kneser_ney import KneserNey
+from namegen.models.predictor import Predictor, State, take
+from namegen.training.exact import steps
+from namegen.vocabulary import Vocabulary
+
+USUAL = 0.55  # the weight of Kneser-Ney beside networks, and of all networks together, before dev is asked
+FIRM, FIRM_ENDS = 20.0, 4.0  # how firmly a weight is held where it would be without dev, in nats a square of 1
+CELLS = 2**24  # of dev's distributions, which are in memory while the weights are fitted
+ROUNDS, ENOUGH = 20, 1e-9  # of Newton's method: at most so many, and until no weight changes by more
+TURNS = 4  # between weights and ends
+POSITIONS = 16  # at which the end has a weight
+LEAST = 1e-30  # a probability of 0 would have no logarithm
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """The pool as a model. It remembers the last symbol, the position, and what each member remembers.
+
+    Args:
+        members: one or more models. If the first one is Kneser-Ney, the weights depend on its contexts.
+        weights: float64[B, M]: of each member, by how many symbols of the history the first one has seen together;
+            float64[1, M] if they do not depend on that.
+        ends: float64[P]: how much likelier the end is, by position, as a logarithm. The last one is for all positions
+            after it. A product of models alone would make names of other lengths than the list's.
+        allowed: bool[V, V]: which symbol may follow which; see `corpus.pairs`. No name is empty.
+    """
+
+    members: Sequence[Predictor]
+    weights: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    allowed: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def alone(cls, member: Predictor, allowed: NDArray[np.bool_] | None = None) -> Blend:
+        """A model by itself, but for what is not allowed."""
+        return cls([member], np.ones((1, 1)), np.zeros(1), allowed)
+
+    def start(self) -> State:
+        """The state of the empty history."""
+        nothing = np.zeros(1, np.uint8)
+        return (nothing, nothing, *(member.start() for member in self.members))
+
+    def after(self, state: State, symbols: NDArray[np.integer]) -> State:
+        """The states after one more symbol."""
+        moved = (member.after(part, symbols) for member, part in zip(self.members, state[2:], strict=True))
+        return (symbols.astype(np.uint8), state[1] + np.uint8(1), *moved)
+
+    def predict(self, state: State) -> NDArray[np.float64]:
+        """float64[N, V]: the distributions after some histories."""
+        last, position, *parts = state
+        depends = len(self.weights) > 1
+        weights = self.weights[_bucket(self.members[0], parts[0]) if depends else np.zeros(len(last), np.intp)]
+        rows: NDArray[np.float64] = np.zeros((len(last), 1))
+        for member, part, weight in zip(self.members, parts, weights.T, strict=True):
+            rows = rows + weight[:, None] * _log(member.predict(part))
+        rows[:, 0] += self.ends[np.minimum(position, len(self.ends) - 1)]
+        rows = np.exp(rows - rows.max(axis=1, keepdims=True))
+        rows[last == 0, 0] = 0  # no name is empty
+        if self.allowed is not None:
+            rows *= self.allowed[last]
+        rows /= rows.sum(axis=1, keepdims=True)
+        return rows
+
+
+def pool(
+    members: Sequence[Predictor],
+    vocabulary: Vocabulary,
+    dev: Sequence[str],
+    allowed: NDArray[np.bool_] | None = None,
+) -> Blend:
+    """The pool of Kneser-Ney and networks with the weights that predict `dev` best; without dev, the usual ones.
+
+    The negative log-likelihood of dev is convex in the weights, as the pool is an exponential family in them, and is
+    minimised by Newton's method: the weights for all of dev at once, and then in turns those for each length of context
+    and how likely the end is at each position. All are drawn towards what is known without: the usual weights, those
+    for all, and ends as likely as they are.
+
+    Args:
+        members: Kneser-Ney, and one or more networks. None was trained on `dev`.
+        dev: only as many of them are used as fit in some memory.
+    """
+    networks = len(members) - 1
+    usual = np.array([USUAL, *[USUAL / networks] * networks])
+    per_name = len(members) * len(vocabulary) * (sum(map(len, dev)) / max(len(dev), 1) + 1)
+    asked = _ask(members, vocabulary, dev[: int(CELLS / per_name)])
+    lengths = members[0].counts.order  # type: ignore[attr-defined] # it is Kneser-Ney
+    common = _fitted(asked.logs, asked.symbol, usual, np.zeros(len(asked.symbol)))
+    weights, ends = np.tile(common, (lengths, 1)), np.zeros(POSITIONS)
+    is_end = (np.arange(len(vocabulary)) == 0)[None, None, :]
+    for _ in range(TURNS):
+        for p in range(1, POSITIONS):
+            here = asked.position == p
+            blended = np.einsum("em,mev->ev", weights[asked.bucket[here]], asked.logs[:, here])
+            logs = np.concatenate([is_end * np.ones((1, here.sum(), 1)), blended[None]])
+            ends[p] = _fitted(logs, asked.symbol[here], np.zeros(1), None)[0]
+        offset = ends[asked.position]
+        for k in range(lengths):
+            here = asked.bucket == k
+            weights[k] = _fitted(asked.logs[:, here], asked.symbol[here], common, offset[here])
+    return Blend(members, weights, ends, allowed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What the members say before each of the E symbols of some names.
+
+    Args:
+        logs: float64[M, E, V]: the logarithms of their distributions.
+        symbol, position, bucket: int64[E]: what follows, how many symbols come before it, and of how many of these
+            Kneser-Ney has a context.
+    """
+
+    logs: NDArray[np.float64]
+    symbol: NDArray[np.int64]
+    position: NDArray[np.int64]
+    bucket: NDArray[np.int64]
+
+
+def _ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[str]) -> _Asked:
+    logs, columns = [np.zeros((len(members), 0, len(vocabulary)))], [np.zeros((3, 0), np.int64)]
+    together = Blend(members, np.ones((1, len(members))), np.zeros(1))
+    for step, (_, symbol, state) in enumerate(steps(together, vocabulary, names)):
+        known = np.flatnonzero(symbol >= 0)
+        parts = take(state, known)[2:]
+        logs.append(np.stack([_log(member.predict(part)) for member, part in zip(members, parts, strict=True)]))
+        position = np.full(len(known), min(step, POSITIONS - 1))
+        columns.append(np.stack([symbol[known].astype(np.int64), position, _bucket(members[0], parts[0])]))
+    return _Asked(np.concatenate(logs, axis=1), *np.concatenate(columns, axis=1))
+
+
+def _fitted(
+    logs: NDArray[np.float64], symbol: NDArray[np.int64], prior: NDArray[np.float64], ends: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """float64[M]: the weights with the lowest NLL, held to the prior.
+
+    Args:
+        logs: float64[M, E, V]; without `ends` one more, whose weight is 1.
+        ends: float64[E]: how much likelier the end is.
+    """
+    fixed, firm = (0, FIRM) if ends is not None else (logs[-1], FIRM_ENDS)
+    logs = logs[: len(prior)]
+    weights, events = prior.copy(), np.arange(len(symbol))
+    for _ in range(ROUNDS):
+        rows = np.tensordot(weights, logs, 1) + fixed
+        if ends is not None:
+            rows[:, 0] += ends
+        rows = np.exp(rows - rows.max(axis=1, keepdims=True))
+        rows /= rows.sum(axis=1, keepdims=True)
+        mean = (logs * rows).sum(axis=2)
+        gradient = (mean - logs[:, events, symbol]).sum(axis=1) + firm * (weights - prior)
+        curvature = np.einsum("iev,jev,ev->ij", logs, logs, rows, optimize=True) - mean @ mean.T
+        step = np.linalg.solve(curvature + firm * np.eye(len(weights)), gradient)
+        weights = weights - step
+        if np.abs(step).max() < ENOUGH:
+            break
+    return weights
+
+
+def _bucket(model: Predictor, state: State) -> NDArray[np.int64]:
+    """int64[N]: how many symbols of each history Kneser-Ney has seen together; 0 of another model."""
+    return model.matched(state) if isinstance(model, KneserNey) else np.zeros(len(state), np.int64)
+
+
+def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log(np.maximum(probabilities, LEAST))
