@@ -64,14 +64,14 @@ class Histories:
         symbol: uint8[N]: the last symbol; 0 for the first.
         level: uint8[N]: how many symbols each has.
         mass: float64[N]: the probability that a name begins so.
-        distribution: float32[N, V]: what the model says comes next.
+        distribution: float64[N, V]: what the model says comes next.
     """
 
     parent: NDArray[np.int32]
     symbol: NDArray[np.uint8]
     level: NDArray[np.uint8]
     mass: NDArray[np.float64]
-    distribution: NDArray[np.float32]
+    distribution: NDArray[np.float64]
 
 
 def compile_model(
@@ -145,7 +145,7 @@ def walk_through(
     """
     parent, symbol = np.zeros(most, np.int32), np.zeros(most, np.uint8)
     level, mass = np.zeros(most, np.uint8), np.ones(most)
-    distribution = np.empty((most, symbols), np.float32)
+    distribution = np.empty((most, symbols))
     found = 1
     stack: list[tuple[int, int, State]] = [(0, 1, model.start())]
     while stack:

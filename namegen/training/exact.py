@@ -41,7 +41,7 @@ def steps(
 def log_prob(model: Predictor, vocabulary: Vocabulary, names: Sequence[str]) -> NDArray[np.float64]:
     """float64[len(names)]: the log-probability of each name in nats, end included, by the model itself.
 
-    After 64 characters the end is certain.
+    After 64 characters the end is certain. A character outside the vocabulary has no probability.
     """
     total = np.zeros(len(names))
     for first in range(0, len(names), AT_ONCE):
@@ -51,5 +51,6 @@ def log_prob(model: Predictor, vocabulary: Vocabulary, names: Sequence[str]) -> 
             counted = np.flatnonzero(~(is_full[active] & (symbol == 0)))
             if counted.size:
                 rows = model.predict(take(state, counted))
-                total[first + active[counted]] += ln(rows[np.arange(len(counted)), symbol[counted]])
+                picked = ln(rows[np.arange(len(counted)), symbol[counted]])
+                total[first + active[counted]] += np.where(symbol[counted] >= 0, picked, -np.inf)
     return total
