@@ -45,6 +45,7 @@ class ByLength:
         for k in torch.randperm(len(batches)).tolist():
             rows, which = batches[k]
             names = rows[which.to(self.device)].long()
-            logits = module(names[:, :-1])
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), names[:, 1:].flatten(), reduction="sum")
-            yield loss / self.per_batch
+            following = names[:, 1:].flatten()
+            log_probabilities = torch.log_softmax(module(names[:, :-1]).flatten(0, 1), dim=1)
+            picked = log_probabilities[torch.arange(len(following)).to(self.device), following]
+            yield -picked.sum() / self.per_batch

@@ -68,10 +68,7 @@ class Gru:
 
     def start(self) -> torch.Tensor:
         """The state after the boundary."""
-        import torch
-
-        nothing = torch.zeros((1, self.settings.hidden), device=self.device)
-        return self.after(nothing, np.zeros(1, np.int64))
+        return self.after(self.network.before.detach(), np.zeros(1, np.int64))  # type: ignore[operator]
 
     def after(self, state: torch.Tensor, symbols: NDArray[np.integer]) -> torch.Tensor:
         """The states after one more symbol."""
@@ -104,7 +101,7 @@ def _module(symbols: int, settings: Settings) -> torch.nn.Module:
             super().__init__()
             self.symbol, self.drop = nn.Embedding(symbols, settings.embedding), dropout(settings.dropout)
             self.gates, self.recurrent = nn.Linear(settings.embedding, 3 * hidden), nn.Linear(hidden, 3 * hidden)
-            self.last = nn.Linear(hidden, symbols)
+            self.last, self.before = nn.Linear(hidden, symbols), nn.Parameter(torch.zeros(1, hidden))
             for layer in (self.gates, self.recurrent):
                 nn.init.uniform_(layer.weight, -(hidden**-0.5), hidden**-0.5)
 
@@ -115,14 +112,14 @@ def _module(symbols: int, settings: Settings) -> torch.nn.Module:
         def step(self, x: Tensor, h: Tensor) -> Tensor:
             """The state after one more symbol."""
             new, old = x, self.recurrent(h)
-            reset, update = torch.sigmoid(new[:, : 2 * hidden] + old[:, : 2 * hidden]).chunk(2, dim=1)
+            both = torch.sigmoid(new[:, : 2 * hidden] + old[:, : 2 * hidden])
+            reset, update = both[:, :hidden], both[:, hidden:]
             candidate = torch.tanh(new[:, 2 * hidden :] + reset * old[:, 2 * hidden :])
             return candidate + update * (h - candidate)
 
         def forward(self, x: Tensor) -> Tensor:
             seen = self.input(x)
-            state = torch.zeros((len(x), hidden), device=x.device)
-            states = []
+            state, states = self.before.expand(len(x), -1), []
             for place in range(x.shape[1]):
                 state = self.step(seen[:, place], state)
                 states.append(state)

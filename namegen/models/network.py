@@ -140,9 +140,10 @@ def dropout(share: float) -> torch.nn.Module:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if not self.training:
                 return x
-            bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+            # drawn on the CPU, so that every device drops the same
+            bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
             kept = (bits.view(torch.uint8)[: x.numel()] >= dropped).view(x.shape)
-            return x * (kept * (256 / (256 - dropped)))
+            return x * (kept * (256 / (256 - dropped))).to(x.device)
 
     return Dropout()
 

@@ -113,8 +113,10 @@ def _module(symbols: int, settings: Settings) -> torch.nn.Module:
         def forward(self, x: Tensor) -> Tensor:
             rows, length, _ = x.shape
             each = self.inward(self.before(x)).view(rows, length, 3, heads, width // heads)
-            query, key, value = each.permute(2, 0, 3, 1, 4)
-            seen = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+            query, key, value = (each[:, :, k].transpose(1, 2) for k in range(3))
+            later = torch.full((length, length), float("-inf")).triu(1).to(x.device)
+            scores = query @ key.transpose(-1, -2) * (width // heads) ** -0.5
+            seen = torch.softmax(scores + later, dim=-1) @ value
             x = x + self.drop(self.outward(seen.transpose(1, 2).reshape(rows, length, width)))
             return x + self.drop_again(self.down(torch.relu(self.up(self.between(x)))))  # type: ignore[no-any-return]
 
