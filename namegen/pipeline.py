@@ -326,7 +326,8 @@ def evaluate(plan: FitPlan, fitted: Fitted, tables: Mapping[str, Table]) -> tupl
         automaton = quantise(table.probabilities, table)
         evaluation.append(evaluate.of_table(name, table.probabilities, automaton, plan.split))
         if name != "uniform":
-            quality.append(likeness.measure(name, automaton, plan.corpus))
+            is_drawn_from = name == plan.recipe.model
+            quality.append(likeness.measure(name, automaton, plan.corpus, plan.split, whole=is_drawn_from))
         if name == plan.recipe.model:
             automata[name] = automaton
     evaluation += [

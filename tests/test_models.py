@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,12 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from conftest import table_nll
 from namegen.corpus.corpus import Corpus, split
-from namegen.corpus.ngrams import NgramCounts, count_ngrams
-from namegen.models import bigram, blend, kneser_ney, mlp, neural_bigram
+from namegen.corpus.ngrams import count_ngrams
+from namegen.models import bigram, kneser_ney, neural_bigram
 from namegen.training.evaluate import nll
-from namegen.training.events import events_of
 from namegen.training.quantise import quantise
 from namegen.vocabulary import Vocabulary
 from notebook_draws import COUNTS, notebook_counts
@@ -113,7 +110,7 @@ def test_kneser_ney_equals_its_definition(names: list[str], order: int) -> None:
     """Every probability, for random corpora, alphabets and orders; after the start the boundary has none."""
     vocabulary = Vocabulary.of([*names, "q"])
     counts = count_ngrams(names, vocabulary, order)
-    table = kneser_ney.fit(counts)
+    table = kneser_ney.fit(counts).table
     reference = KneserNey(names, vocabulary.symbols, order)
     for s, context in enumerate(counts.contexts()):
         expected = [reference.probability(context, v) for v in vocabulary.symbols]
@@ -132,7 +129,7 @@ def test_kneser_ney_by_hand() -> None:
     start: 2/3, 1/6 and 1/6, of which the boundary's goes to the others in proportion: 4/5 and 1/5.
     """
     counts = count_ngrams(["ab"], Vocabulary(".ab"), 3)
-    table = dict(zip(counts.contexts().to_list(), kneser_ney.fit(counts).tolist(), strict=True))
+    table = dict(zip(counts.contexts().to_list(), kneser_ney.fit(counts).table.tolist(), strict=True))
     assert table["."] == pytest.approx([0, 4 / 5, 1 / 5])
     assert table["a"] == pytest.approx([1 / 6, 1 / 6, 2 / 3])
     assert table[".a"] == pytest.approx([1 / 12, 1 / 12, 5 / 6])
@@ -152,143 +149,31 @@ def test_kneser_ney_on_the_makemore_list(makemore: Corpus, part: str, bound: flo
     """Order 6, lecture split: below every published figure for these names (1.9775 on dev)."""
     parts = split(makemore)
     counts = count_ngrams(parts.train, makemore.vocabulary, 6)
-    automaton = quantise(kneser_ney.fit(counts), counts)
+    automaton = quantise(kneser_ney.fit(counts).table, counts)
     names = getattr(parts, part)
     assert nll(names, automaton.log_prob(names))[1] <= bound
 
 
-SMALL = mlp.Settings(embedding=16, hidden=64, passes=12, batch=64)
+@given(some_names(max_size=40), st.integers(2, 6))
+def test_the_contexts_of_a_walk(names: list[str], order: int) -> None:
+    """Symbol by symbol it is the table's successors, and as long as the model says that its contexts are."""
+    counts = count_ngrams(names, Vocabulary.of([*names, "q"]), order)
+    model = kneser_ney.fit(counts)
+    states = np.repeat(np.arange(counts.states, dtype=np.int32), len(counts.vocabulary) - 1)
+    symbols = np.tile(np.arange(1, len(counts.vocabulary)), counts.states)
+    assert (model.after(states, symbols) == counts.successor[states, symbols]).all()
+    assert model.start().tolist() == [0]
+    contexts = counts.contexts().to_list()
+    assert counts.lengths.tolist() == [*map(len, contexts)]
+    begins = counts.vocabulary.boundary
+    kinds = [len(context) - 1 + (order - 1) * context.startswith(begins) for context in contexts]
+    assert model.kind(np.arange(counts.states)).tolist() == kinds
+    assert max(kinds) < model.kinds
+    assert (model.predict(states[::7]) == model.table[states[::7]]).all()
 
 
-@pytest.fixture(scope="module")
-def small(names: Corpus) -> tuple[NgramCounts, tuple[str, ...]]:
-    """The 4-gram counts of 3,000 names, and 500 others."""
-    parts = split(names)
-    return count_ngrams(parts.train[:3000], names.vocabulary, 4), parts.dev[:500]
-
-
-@pytest.fixture(scope="module")
-def network(small: tuple[NgramCounts, tuple[str, ...]]) -> tuple[NDArray[np.float64], list[float]]:
-    """A small network trained for real, and its NLL on the others behind each pass."""
-    counts, others = small
-    nlls: list[float] = []
-
-    def on_pass(done: mlp.Pass) -> None:
-        nlls.append(table_nll(others, done.network.probabilities(counts.history), counts))
-
-    return mlp.train(counts, SMALL, on_pass=on_pass).probabilities(counts.history), nlls
-
-
-def test_a_network_learns(
-    small: tuple[NgramCounts, tuple[str, ...]], network: tuple[NDArray[np.float64], list[float]]
-) -> None:
-    """Each row is a distribution, no name is empty, and on names that it has not seen it beats the bigram model."""
-    (counts, others), (table, nlls) = small, network
-    assert table.shape == (counts.states, 27)
-    np.testing.assert_allclose(table.sum(axis=1), 1, rtol=0, atol=1e-12)
-    assert table[0, 0] == 0
-    assert table.min() >= 0
-    assert (table.ravel()[1:] > 0).all()
-    assert len(nlls) == SMALL.passes
-    assert nlls[-1] == table_nll(others, table, counts)
-    bigrams = counts.lower(2)
-    assert nlls[-1] < table_nll(others, bigram.fit(bigrams), bigrams) - 0.05
-
-
-def test_training_a_network_twice_gives_the_same_bytes(
-    small: tuple[NgramCounts, tuple[str, ...]], network: tuple[NDArray[np.float64], list[float]]
-) -> None:
-    """Also where torch's own generator stands elsewhere, which training leaves as it was."""
-    import torch
-
-    torch.manual_seed(1)
-    before = torch.random.get_rng_state()
-    again = mlp.train(small[0], SMALL).probabilities(small[0].history)
-    assert again.tobytes() == network[0].tobytes()
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_an_interrupted_training_ends_as_an_uninterrupted_one(small: tuple[NgramCounts, tuple[str, ...]]) -> None:
-    """Two networks of two passes: from the state behind each pass, the rest gives the same bytes."""
-    counts = small[0]
-    settings = replace(SMALL, passes=2, networks=2)
-    states: list[mlp.State] = []
-    whole = mlp.train(counts, settings, on_pass=lambda done: states.append(done.state())).probabilities(counts.history)
-    assert len(states) == 4
-    for passes, state in enumerate(states, 1):
-        numbers: list[int] = []
-        rest = mlp.train(counts, settings, state=state, on_pass=lambda done, n=numbers: n.append(done.number))  # type: ignore[misc]
-        assert numbers == list(range(passes + 1, 5))
-        assert rest.probabilities(counts.history).tobytes() == whole.tobytes()
-
-
-def test_several_networks_are_averaged(small: tuple[NgramCounts, tuple[str, ...]]) -> None:
-    """Each starts elsewhere; their average beats the mean of them."""
-    counts, others = small
-    settings = replace(SMALL, passes=4, networks=3)
-    alone: list[NDArray[np.float64]] = []
-
-    def on_pass(done: mlp.Pass) -> None:
-        if done.number % 4 == 0:
-            alone.append(done.network.probabilities(counts.history))
-
-    average = mlp.train(counts, settings, on_pass=on_pass).probabilities(counts.history)
-    # but for the start, from which the boundary is taken before or after
-    np.testing.assert_allclose(average[1:], np.mean(alone, axis=0)[1:], rtol=1e-6, atol=1e-12)
-    assert np.abs(alone[0] - alone[1]).max() > 0.01
-    assert table_nll(others, average, counts) < np.mean([table_nll(others, table, counts) for table in alone]) - 0.005
-
-
-def test_dropout_drops_its_share() -> None:
-    """A fifth of the numbers, other ones each time; what stays is scaled, so that the mean stays."""
-    import torch
-
-    module = mlp._module(3, 27, replace(SMALL, dropout=0.2))
-    dropout = next(layer for layer in module.modules() if type(layer).__name__ == "Dropout")
-    x = torch.ones(501, 201)  # no multiple of eight
-    one, other = dropout(x), dropout(x)
-    share = 51 / 256
-    assert float((one == 0).float().mean()) == pytest.approx(share, abs=5 * (share * (1 - share) / x.numel()) ** 0.5)
-    assert one.unique().tolist() == pytest.approx([0, 1 / (1 - share)])
-    assert float(((one == 0) & (other == 0)).float().mean()) == pytest.approx(share**2, abs=0.005)
-    assert (dropout.eval()(x) == x).all()
-
-
-def test_a_blend_lies_between_its_parents(
-    small: tuple[NgramCounts, tuple[str, ...]], network: tuple[NDArray[np.float64], list[float]]
-) -> None:
-    """At 0 and 1 it is the one or the other; at the fitted weight no grid point is better, and so neither parent."""
-    (counts, others), (table, _) = small, network
-    other = kneser_ney.fit(counts)
-    assert (blend.mix(table, other, 1.0) == table).all()
-    assert (blend.mix(table, other, 0.0) == other).all()
-
-    def dev_nll(mixed: NDArray[np.float64]) -> float:
-        return table_nll(others, mixed, counts)
-
-    asked = events_of(others, counts)
-    weight = blend.best_weight(asked.of(table[asked.base]), asked.of(other[asked.base]))
-    best = dev_nll(blend.mix(table, other, weight))
-    assert all(best <= dev_nll(blend.mix(table, other, i / 20)) + 1e-12 for i in range(21))
-    assert best < min(dev_nll(table), dev_nll(other)) - 0.005
-
-
-def test_the_best_weight_at_the_ends() -> None:
-    """A model that gives less to every event gets no weight, also where it gives nothing to one."""
-    good, bad = np.array([0.5, 0.5]), np.array([0.0, 0.4])
-    assert (blend.best_weight(good, bad), blend.best_weight(bad, good)) == (1.0, 0.0)
-    assert blend.best_weight(np.array([0.8, 0.2]), np.array([0.2, 0.8])) == 0.5
-
-
-def test_history_and_what_is_whole() -> None:
-    """Symbols from the left, the boundary before a name's beginning, V where nothing is known."""
+def test_what_is_whole() -> None:
+    """A context is whole if it cannot be longer: at the beginning of a name, or of n-1 symbols."""
     counts = count_ngrams(["ab"], Vocabulary(".ab"), 4)
-    rows = zip(counts.contexts().to_list(), counts.history.tolist(), counts.is_whole.tolist(), strict=True)
-    assert {context: (history, whole) for context, history, whole in rows} == {
-        ".": ([0, 0, 0], True),
-        "a": ([3, 3, 1], False),
-        "b": ([3, 3, 2], False),
-        ".a": ([0, 0, 1], True),
-        "ab": ([3, 1, 2], False),
-        ".ab": ([0, 1, 2], True),
-    }
+    whole = dict(zip(counts.contexts().to_list(), counts.is_whole.tolist(), strict=True))
+    assert whole == {".": True, "a": False, "b": False, ".a": True, "ab": False, ".ab": True}

@@ -50,9 +50,20 @@ class KneserNey:
         """int32[N]: the contexts after one more symbol."""
         return self.counts.after(state, symbols)
 
-    def matched(self, state: NDArray[np.int32]) -> NDArray[np.int64]:
-        """int64[N]: how many symbols each context has; the boundary is one."""
-        return np.searchsorted(self.counts.first_state, state, side="right")
+    @property
+    def kinds(self) -> int:
+        """How many kinds of contexts there are."""
+        return 2 * (self.counts.order - 1)
+
+    def kind(self, state: NDArray[np.integer]) -> NDArray[np.int64]:
+        """int64[N]: the kind of each context: how many symbols it has, and whether it begins where the name does.
+
+        The distribution after a context of the same length means less where it is all there is of the name: `ston` ends
+        names, and is none.
+        """
+        length = np.searchsorted(self.counts.first_state, state, side="right")
+        kind: NDArray[np.int64] = length - 1 + (self.counts.order - 1) * self.counts.is_start[state]
+        return kind
 
     @property
     def table(self) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """A pool of models: the product of their distributions, each to the power of a weight (a logarithmic pool).
 
-It beats its members if they make different mistakes. The weights are those that predict dev best. They depend on how
-much of the history the counting model has seen before: where it has seen much, it is right more often than a network.
+It beats its members if they make different mistakes. The weights are those that predict dev best. They depend on the
+kind of the counting model's context: where it has seen much of the history, it is right more often than a network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from namegen.training.exact import steps
 from namegen.vocabulary import Vocabulary
 
 USUAL = 0.55  # the weight of Kneser-Ney beside networks, and of all networks together, before dev is asked
-FIRM, FIRM_ENDS = 20.0, 4.0  # how firmly a weight is held where it would be without dev, in nats a square of 1
+FIRM, FIRM_ENDS = 50.0, 4.0  # how firmly a weight is held where it would be without dev, in nats a square of 1
 CELLS = 2**24  # of dev's distributions, which are in memory while the weights are fitted
 ROUNDS, ENOUGH = 20, 1e-9  # of Newton's method: at most so many, and until no weight changes by more
 TURNS = 4  # between weights and ends
@@ -32,8 +32,8 @@ class Blend:
 
     Args:
         members: one or more models. If the first one is Kneser-Ney, the weights depend on its contexts.
-        weights: float64[B, M]: of each member, by how many symbols of the history the first one has seen together;
-            float64[1, M] if they do not depend on that.
+        weights: float64[K, M]: of each member, by the kind of the first one's context; float64[1, M] if they do not
+            depend on that.
         ends: float64[P]: how much likelier the end is, by position, as a logarithm. The last one is for all positions
             after it. A product of models alone would make names of other lengths than the list's.
         allowed: bool[V, V]: which symbol may follow which; see `corpus.pairs`. No name is empty.
@@ -63,7 +63,7 @@ class Blend:
         """float64[N, V]: the distributions after some histories."""
         last, position, *parts = state
         depends = len(self.weights) > 1
-        weights = self.weights[_bucket(self.members[0], parts[0]) if depends else np.zeros(len(last), np.intp)]
+        weights = self.weights[_kind(self.members[0], parts[0]) if depends else np.zeros(len(last), np.intp)]
         rows: NDArray[np.float64] = np.zeros((len(last), 1))
         for member, part, weight in zip(self.members, parts, weights.T, strict=True):
             rows = rows + weight[:, None] * _log(member.predict(part))
@@ -85,7 +85,7 @@ def pool(
     """The pool of Kneser-Ney and networks with the weights that predict `dev` best; without dev, the usual ones.
 
     The negative log-likelihood of dev is convex in the weights, as the pool is an exponential family in them, and is
-    minimised by Newton's method: the weights for all of dev at once, and then in turns those for each length of context
+    minimised by Newton's method: the weights for all of dev at once, and then in turns those for each kind of context
     and how likely the end is at each position. All are drawn towards what is known without: the usual weights, those
     for all, and ends as likely as they are.
 
@@ -97,19 +97,19 @@ def pool(
     usual = np.array([USUAL, *[USUAL / networks] * networks])
     per_name = len(members) * len(vocabulary) * (sum(map(len, dev)) / max(len(dev), 1) + 1)
     asked = _ask(members, vocabulary, dev[: int(CELLS / per_name)])
-    lengths = members[0].counts.order  # type: ignore[attr-defined] # it is Kneser-Ney
+    kinds = members[0].kinds  # type: ignore[attr-defined] # it is Kneser-Ney
     common = _fitted(asked.logs, asked.symbol, usual, np.zeros(len(asked.symbol)))
-    weights, ends = np.tile(common, (lengths, 1)), np.zeros(POSITIONS)
+    weights, ends = np.tile(common, (kinds, 1)), np.zeros(POSITIONS)
     is_end = (np.arange(len(vocabulary)) == 0)[None, None, :]
     for _ in range(TURNS):
         for p in range(1, POSITIONS):
             here = asked.position == p
-            blended = np.einsum("em,mev->ev", weights[asked.bucket[here]], asked.logs[:, here])
+            blended = np.einsum("em,mev->ev", weights[asked.kind[here]], asked.logs[:, here])
             logs = np.concatenate([is_end * np.ones((1, here.sum(), 1)), blended[None]])
             ends[p] = _fitted(logs, asked.symbol[here], np.zeros(1), None)[0]
         offset = ends[asked.position]
-        for k in range(lengths):
-            here = asked.bucket == k
+        for k in range(kinds):
+            here = asked.kind == k
             weights[k] = _fitted(asked.logs[:, here], asked.symbol[here], common, offset[here])
     return Blend(members, weights, ends, allowed)
 
@@ -120,14 +120,14 @@ class _Asked:
 
     Args:
         logs: float64[M, E, V]: the logarithms of their distributions.
-        symbol, position, bucket: int64[E]: what follows, how many symbols come before it, and of how many of these
-            Kneser-Ney has a context.
+        symbol, position, kind: int64[E]: what follows, how many symbols come before it, and the kind of Kneser-Ney's
+            context.
     """
 
     logs: NDArray[np.float64]
     symbol: NDArray[np.int64]
     position: NDArray[np.int64]
-    bucket: NDArray[np.int64]
+    kind: NDArray[np.int64]
 
 
 def _ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[str]) -> _Asked:
@@ -138,7 +138,7 @@ def _ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[s
         parts = take(state, known)[2:]
         logs.append(np.stack([_log(member.predict(part)) for member, part in zip(members, parts, strict=True)]))
         position = np.full(len(known), min(step, POSITIONS - 1))
-        columns.append(np.stack([symbol[known].astype(np.int64), position, _bucket(members[0], parts[0])]))
+        columns.append(np.stack([symbol[known].astype(np.int64), position, _kind(members[0], parts[0])]))
     return _Asked(np.concatenate(logs, axis=1), *np.concatenate(columns, axis=1))
 
 
@@ -170,9 +170,9 @@ def _fitted(
     return weights
 
 
-def _bucket(model: Predictor, state: State) -> NDArray[np.int64]:
-    """int64[N]: how many symbols of each history Kneser-Ney has seen together; 0 of another model."""
-    return model.matched(state) if isinstance(model, KneserNey) else np.zeros(len(state), np.int64)
+def _kind(model: Predictor, state: State) -> NDArray[np.int64]:
+    """int64[N]: the kind of each of Kneser-Ney's contexts; 0 of another model."""
+    return model.kind(state) if isinstance(model, KneserNey) else np.zeros(len(state), np.int64)
 
 
 def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
