@@ -48,7 +48,7 @@ def make(corpus: Corpus, parts: Split, name: str) -> tuple[float, Automaton, pl.
         probabilities, contexts, exact = table.probabilities, table.contexts, table.exact
         training = time.perf_counter() - start
     else:
-        probabilities, contexts, exact = kneser_ney.fit(counts), counts, None
+        probabilities, contexts, exact = kneser_ney.fit(counts).table, counts, None
         training = time.perf_counter() - start
     automaton = quantise(probabilities, contexts)
     return training, automaton, evaluate(model, probabilities, automaton, parts, exact)

@@ -9,10 +9,12 @@ from namegen.training.checkpoint import Checkpoint
 from namegen.training.fit import Fitted, fit_models
 from namegen.training.recipe import Recipe
 
-SMALL = Recipe("blend", 4, 500, Settings(embedding=8, hidden=32, passes=6, batch=256), 0.2)
+NETWORK = Settings(window=4, embedding=8, hidden=32, passes=6, batch=256)
+SMALL = Recipe("blend", 4, 30_000, 300_000, (("mlp", NETWORK),), 0.2)
 
 
 def fit(names: Corpus, checkpoint: Checkpoint | None, device: str = "cpu") -> Fitted:
     parts = split(names)
-    counts = count_ngrams(parts.train[:3000], names.vocabulary, SMALL.order)
-    return fit_models(counts, parts.dev[:300], SMALL, device, checkpoint=checkpoint)
+    train = parts.train[:3000]
+    counts = count_ngrams(train, names.vocabulary, SMALL.order)
+    return fit_models(train, counts, parts.dev[:300], SMALL, device, checkpoint=checkpoint)

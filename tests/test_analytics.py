@@ -61,7 +61,7 @@ def working_directory(names: Corpus, tmp_path_factory: pytest.TempPathFactory) -
     counts = count_ngrams(split(names, HOLDOUT).train, names.vocabulary, 6)
     bigrams = counts.lower(2)
     smoothed = bigram.fit(bigrams)
-    automata = {"kneser-ney": quantise(kneser_ney.fit(counts), counts), "bigram": quantise(smoothed, bigrams)}
+    automata = {"kneser-ney": quantise(kneser_ney.fit(counts).table, counts), "bigram": quantise(smoothed, bigrams)}
     tables = {
         "names": names_frame(names, HOLDOUT),
         "bigrams": bigram_frame(names.names, counts, smoothed, smoothed),

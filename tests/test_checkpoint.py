@@ -18,7 +18,7 @@ from namegen.corpus.corpus import Corpus
 from namegen.errors import ArtifactError
 from namegen.training.checkpoint import Checkpoint
 from namegen.training.fit import Fitted
-from small_training import SMALL, fit
+from small_training import NETWORK, fit
 
 STATE = {"passes": np.array(3), "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 CURVE = [(1, 2.5, 2.25), (2, 2.25, None), (3, 2.125, 2.0)]
@@ -78,10 +78,10 @@ def test_another_models_is_refused(checkpoint: Checkpoint) -> None:
 
 
 def same(one: Fitted, other: Fitted) -> bool:
-    tables = (
-        one.tables[name].probabilities.tobytes() == other.tables[name].probabilities.tobytes() for name in one.tables
-    )
-    return all(tables) and one.training.equals(other.training)
+    """Whether two networks, and the weights of their blends, have the same bytes."""
+    models = [fitted.others[name] for fitted in (one, other) for name in ("mlp", "blend")]
+    rows = [model.predict(model.after(model.start(), np.array([5]))).tobytes() for model in models]
+    return rows[:2] == rows[2:] and one.training.equals(other.training)
 
 
 # The same training in a process of its own, slowed down so that it can be hit in the middle of a pass.
@@ -91,10 +91,10 @@ from pathlib import Path
 sys.path[:0] = ["tests"]
 from namegen.training.checkpoint import Checkpoint
 from namegen.corpus.corpus import read_corpus
-from namegen.models import mlp
+from namegen.models import network
 from small_training import fit
-rate = mlp._rate
-mlp._rate = lambda step, steps: time.sleep(0.02) or rate(step, steps)
+rate = network._rate
+network._rate = lambda step, steps: time.sleep(0.02) or rate(step, steps)
 fit(read_corpus(sys.argv[1]), Checkpoint(Path(sys.argv[2]), "blend-1234"))
 """
 
@@ -112,11 +112,11 @@ def test_a_training_that_is_killed_resumes(
     kept = checkpoint.load()
     assert kept
     passes = len(kept[1])
-    assert 2 <= passes < SMALL.network.passes
+    assert 2 <= passes < NETWORK.passes
     with caplog.at_level(logging.INFO, "namegen"):
         resumed = fit(names, checkpoint)
     assert f"The training was interrupted: it resumes after pass {passes}" in caplog.messages
-    assert resumed.training.filter(model="mlp")["step"].to_list() == list(range(1, SMALL.network.passes + 1))
+    assert resumed.training.filter(model="mlp")["step"].to_list() == list(range(1, NETWORK.passes + 1))
     assert same(resumed, fit(names, None))
 
 

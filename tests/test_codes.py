@@ -24,7 +24,8 @@ from namegen.models import kneser_ney
 from namegen.sampling.cpu_sampler import CpuSampler
 from namegen.sampling.reference import ReferenceSampler
 from namegen.sampling.torch_sampler import TorchSampler
-from namegen.training.events import exact_log_prob
+from namegen.training.exact import log_prob as exact_log_prob
+from namegen.training.pool import Blend
 from namegen.training.quantise import quantise
 from namegen.vocabulary import LEADS, TAILS, Vocabulary
 
@@ -34,7 +35,7 @@ SMALL = Vocabulary(".ab" + chr(LEADS) + chr(LEADS + 1) + chr(TAILS) + chr(TAILS 
 def fitted(names: list[str], order: int, likely_end: float = 1.0) -> Automaton:
     """Kneser-Ney over the small vocabulary; with `likely_end` near 0, names hardly end by themselves."""
     counts = count_ngrams(names, SMALL, order)
-    table = kneser_ney.fit(counts)
+    table = kneser_ney.fit(counts).table
     table[:, 0] *= likely_end
     table /= table.sum(axis=1, keepdims=True)
     return quantise(keep_allowed(table, counts.last, SMALL.spelling), counts)
@@ -96,8 +97,9 @@ def test_the_cap_counts_characters() -> None:
     assert automaton.log_prob(names).tolist() == log_prob.to_pylist()
     assert automaton.log_prob([names[0] + "x"])[0] == -np.inf
     counts = count_ngrams(["xyz"], SMALL, 2)
-    table = keep_allowed(kneser_ney.fit(counts), counts.last, SMALL.spelling)
-    exact = exact_log_prob(names[:5], counts, lambda history, base: table[base])
+    model = Blend.alone(kneser_ney.fit(counts), SMALL.spelling)
+    exact = exact_log_prob(model, SMALL, names[:5])
+    table = keep_allowed(kneser_ney.fit(counts).table, counts.last, SMALL.spelling)
     assert quantise(table, counts).log_prob(names[:5]) == pytest.approx(exact, abs=1e-5)
 
 

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
+from numpy.typing import NDArray
 
+from namegen.automaton.walk import walk
 from namegen.corpus.corpus import Corpus, Split, corpus_of, split
 from namegen.corpus.ngrams import count_ngrams
 from namegen.models import bigram, neural_bigram, uniform
 from namegen.report import text as tables
-from namegen.training.evaluate import SCHEMA, evaluate, nll
+from namegen.training.evaluate import SCHEMA, nll, of_model, of_table
 from namegen.training.quantise import quantise
 from strategies import names as some_names
 
@@ -23,7 +26,7 @@ def evaluation_of(corpus: Corpus, parts: Split) -> pl.DataFrame:
         "bigram": bigram.fit(counts),
         "neural-bigram": neural_bigram.fit(counts),
     }
-    return pl.concat([evaluate(name, table, quantise(table, counts), parts) for name, table in tables.items()])
+    return pl.concat([of_table(name, table, quantise(table, counts), parts) for name, table in tables.items()])
 
 
 @pytest.fixture(scope="module")
@@ -139,22 +142,57 @@ def test_what_forgetting_costs(names: Corpus) -> None:
     table = bigram.fit(counts)
     few = Split(parts.train[:2000], parts.dev[:50], parts.test[:50])
     automaton = quantise(table, counts.lower(2))
-    frame = evaluate(
-        "mlp", table, automaton, few, lambda some: automaton.log_prob(some) + 0.01 * np.array([*map(len, some)])
-    )
+    by_table = of_table("mlp", table, automaton, few)
+    worse = np.where(np.arange(27) == 0, table, 0.99 * table) / (0.99 + 0.01 * table[:, :1])
+    itself = Bigram(worse)
+    frame = pl.concat([by_table, of_model("mlp", itself, names.vocabulary, few)])
     assert set(frame["source"]) == {"table", "automaton", "exact"}
+    exact = frame.filter(source="exact")
+    assert set(exact["split"]) == {"dev", "test"}
+    assert exact.select("split", "subset", "names").rows() == [
+        row for row in by_table.filter(source="table").select("split", "subset", "names").rows() if row[0] != "train"
+    ]
     for model, part, loss in tables.losses(frame):
         assert model == "mlp"
-        length = sum(map(len, getattr(few, part)))
-        assert loss == pytest.approx(0.01 * length / (length + 50))
+        some = getattr(few, part)
+        own = -walk(some, names.vocabulary, np.tile(np.arange(27, dtype=np.int32), (27, 1)), np.log(worse)).sum()
+        by_automaton = -automaton.log_prob(some).sum()
+        assert loss == pytest.approx((by_automaton - own) / (sum(map(len, some)) + 50))
     assert [part for _, part, _ in tables.losses(frame)] == ["dev", "test"]
     assert "mlp loses 0.00" in tables.evaluation_text(frame)
     assert tables.losses(frame.filter(pl.col("source") != "exact")) == []
     better = frame.with_columns(pl.when(source="exact").then(pl.col("nll") + 0.5).otherwise(pl.col("nll")).alias("nll"))
     assert "mlp gains 0.4" in tables.evaluation_text(better)
     same = frame.with_columns(pl.lit(2.0).alias("nll"))
-    assert "contexts that are not states" in tables.evaluation_text(better)
-    assert "contexts that are not states" not in tables.evaluation_text(same)
+    assert "by compiling" in tables.evaluation_text(better)
+    assert "by compiling" not in tables.evaluation_text(same)
+
+
+@dataclass
+class Bigram:
+    """A table of the last symbol, asked as a model."""
+
+    table: NDArray[np.float64]
+
+    def start(self) -> NDArray[np.int64]:
+        return np.zeros(1, np.int64)
+
+    def after(self, _: NDArray[np.int64], symbols: NDArray[np.integer]) -> NDArray[np.int64]:
+        return symbols.astype(np.int64)
+
+    def predict(self, state: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.table[state]
+
+
+def test_a_network_without_a_table_is_shown_by_itself(names: Corpus, evaluation: pl.DataFrame) -> None:
+    """Before the model that is drawn from, with nothing where it was not measured."""
+    parts = split(names)
+    few = Split(parts.train[:200], parts.dev[:50], parts.test[:50])
+    alone = of_model("mlp", Bigram(np.full((27, 27), 1 / 27)), names.vocabulary, few)
+    title, *rows = tables.evaluation_rows(pl.concat([evaluation, alone]))
+    assert [row[0] for row in rows] == ["uniform", "bigram", "mlp", "neural-bigram"]
+    assert rows[2][title.index("train")] == ""
+    assert rows[2][title.index("dev")].startswith("3.2958")
 
 
 def key(model: str, source: str, split: str, subset: str) -> pl.Expr:

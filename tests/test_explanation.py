@@ -7,7 +7,6 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -20,7 +19,8 @@ from namegen.corpus.ngrams import count_ngrams
 from namegen.errors import SettingError
 from namegen.model import Model
 from namegen.models import kneser_ney
-from namegen.training.compile import expand
+from namegen.training.compile import compile_model
+from namegen.training.pool import Blend
 from namegen.training.quantise import quantise
 
 
@@ -28,23 +28,22 @@ from namegen.training.quantise import quantise
 def model(names: Corpus) -> Model:
     """Kneser-Ney of order 4."""
     counts = count_ngrams(names.names[:3000], names.vocabulary, 4)
-    return Model(quantise(kneser_ney.fit(counts), counts))
+    return Model(quantise(kneser_ney.fit(counts).table, counts))
 
 
 def test_each_state_knows_its_context(names: Corpus) -> None:
-    """The contexts of the counts have their lengths, and so have those that were added to them."""
+    """The contexts of the counts have their lengths, and so have those that compiling keeps."""
     counts = count_ngrams(names.names[:3000], names.vocabulary, 5)
-    table = kneser_ney.fit(counts)
-    alone = quantise(table, counts)
+    model = kneser_ney.fit(counts)
+    alone = quantise(model.table, counts)
     assert alone.context_lengths.tolist() == counts.contexts().str.len_chars().to_list()
-    more = expand(counts, 500, lambda history, base: table[base])
-    added = quantise(more.probabilities, more).context_lengths[counts.states :]
-    unknown = len(names.vocabulary)
-    history = more.history[counts.states :]
-    # the boundary stands once for all that is before the name
-    expected = (history != unknown).sum(axis=1) - np.maximum((history == 0).sum(axis=1) - 1, 0)
-    assert len(added) == 500
-    assert added.tolist() == expected.tolist()
+    table = compile_model(Blend.alone(model), names.vocabulary, 2000, 20_000)
+    compiled = Model(quantise(table.probabilities, table))
+    assert compiled.automaton.context_lengths[0] == 1
+    known = compiled.explain("katherina")["known"].to_list()
+    assert known[:3] == [".", ".k", ".ka"]  # from the start, as far as there are states
+    assert all(f".{'katherina'[:i]}".endswith(context) for i, context in enumerate(known))
+    assert max(map(len, known)) < 9
 
 
 @given(st.text("aeimnx", max_size=66))

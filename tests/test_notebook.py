@@ -10,7 +10,7 @@ import pytest
 from namegen.corpus.corpus import Corpus, split
 from namegen.corpus.ngrams import NgramCounts, count_ngrams
 from namegen.models import bigram, neural_bigram
-from namegen.training.evaluate import evaluate
+from namegen.training.evaluate import of_table
 from namegen.training.quantise import quantise
 from notebook_draws import COUNTS, notebook_counts, notebook_names
 
@@ -74,7 +74,7 @@ def test_the_list_has_the_counts_of_the_fixture(makemore: Corpus, counts: NgramC
 def test_nll_of_the_list_in_float64(makemore: Corpus, counts: NgramCounts) -> None:
     """The evaluation of a model trained on all names is the table's log-likelihood, to 1e-9."""
     table = bigram.fit(counts)
-    row = evaluate("bigram", table, quantise(table, counts), split(makemore, holdout=0)).row(0, named=True)
+    row = of_table("bigram", table, quantise(table, counts), split(makemore, holdout=0)).row(0, named=True)
     assert (row["source"], row["split"], row["subset"]) == ("table", "train", "all")
     assert row["symbols"] == 228_146
     assert row["nll"] == pytest.approx(-exact_log_likelihood() / 228_146, rel=1e-9)
