@@ -38,7 +38,7 @@ from namegen.outputs.layout import RECORDS, part_name
 
 NAMES = ROOT / "data" / "names.txt"
 WRITING = ["--model", "kneser-ney", "--count", "12000000"]
-JOB = ["--preset", "quick", "--states", "3000", "--count", "3500000"]
+JOB = ["--preset", "quick", "--cells", "3000000", "--count", "3500000"]
 NAMES_USED = 3000
 TMPFS_MB = 200
 
@@ -191,7 +191,7 @@ def suppress_full() -> Iterator[None]:
 
 
 COUNTED = ["--model", "kneser-ney", "--count"]
-TRAINED = ["--preset", "quick", "--states", "3000", "--count"]
+TRAINED = ["--preset", "quick", "--cells", "3000000", "--count"]
 PAIRS = [
     ([*COUNTED, "2500000"], [*COUNTED, "2500000"]),
     ([*COUNTED, "1200000"], [*COUNTED, "2500000"]),

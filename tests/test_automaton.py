@@ -83,9 +83,8 @@ def test_invariants_of_every_model(names: list[str]) -> None:
     """A1 to A6 hold for every model, and every model's rows sum to 1."""
     long = count_ngrams(names, Vocabulary.of([*names, "q"]), 4)
     short = long.lower(2)
-    fitted = {uniform: short, bigram: short, neural_bigram: short, kneser_ney: long}
-    for model, counts in fitted.items():
-        probabilities = model.fit(counts)
+    of_pairs = [model.fit(short) for model in (uniform, bigram, neural_bigram)]
+    for probabilities, counts in [*((each, short) for each in of_pairs), (kneser_ney.fit(long).table, long)]:
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
         check_invariants(quantise(probabilities, counts), probabilities, counts)
 

@@ -218,7 +218,7 @@ def test_help_needs_no_readme(capsys: pytest.CaptureFixture[str]) -> None:
         "stderr",
         "PREFECT_API_URL",
         "read_parquet",
-        "{bigram,neural-bigram,kneser-ney,mlp,blend}",
+        "{bigram,neural-bigram,kneser-ney,mlp,gru,transformer,blend}",
     ):
         assert word in text
 

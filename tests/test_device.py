@@ -69,5 +69,6 @@ def test_only_a_gpu_has_to_be_told_to_repeat_itself(monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 def test_a_gpu_trains_the_same_network_twice(names: Corpus) -> None:
     with repeatable("cuda"):
-        once, again = (small_training.fit(names, None, "cuda").tables["mlp"].probabilities for _ in range(2))
+        models = [small_training.fit(names, None, "cuda").others["mlp"] for _ in range(2)]
+        once, again = (model.predict(model.after(model.start(), np.array([5]))) for model in models)
     assert np.array_equal(once, again)

@@ -31,7 +31,7 @@ def output(made: Made) -> Path:
 
 
 def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp_path: Path) -> None:
-    """Names, model, preset, holdout, order and states do; a BOM, CRLF, the seed and the device do not."""
+    """Names, model, preset, holdout, order and cells do; a BOM, CRLF, the seed and the device do not."""
     other = tmp_path / "names.txt"
     other.write_bytes(b"\xef\xbb\xbf" + NAMES.read_bytes().replace(b"\n", b"\r\n"))
     same = generate(report=False, count=10, names=str(other), seed=2**64 - 1, output=str(output), device="cpu")
@@ -48,7 +48,7 @@ def test_what_changes_the_model_changes_its_folder(made: Made, output: Path, tmp
         {"preset": "quick"},
         {"holdout": 0},
         {"order": 3},
-        {"states": 0},
+        {"cells": 10_000},
     ]
     asked = [Parameters(**{"names": str(NAMES), "output": str(output), **change}) for change in changes]
     folders = {pipeline.plan(parameters).model.path for parameters in asked}
@@ -64,7 +64,15 @@ def test_parameters_are_typed_and_described() -> None:
         assert properties[name]["default"] == getattr(DEFAULT, name)
         assert properties[name]["description"] == description(name)
     assert (properties["count"]["type"], properties["count"]["minimum"]) == ("integer", 1)
-    assert properties["model"]["enum"] == ["bigram", "neural-bigram", "kneser-ney", "mlp", "blend"]
+    assert properties["model"]["enum"] == [
+        "bigram",
+        "neural-bigram",
+        "kneser-ney",
+        "mlp",
+        "gru",
+        "transformer",
+        "blend",
+    ]
     assert properties["preset"]["enum"] == ["quick", "default", "best"]
     assert properties["order"]["anyOf"][0]["maximum"] == 66
     assert properties["seed"]["anyOf"][0]["maximum"] == 2**64 - 1
@@ -81,7 +89,7 @@ def test_parameters_are_typed_and_described() -> None:
         ("seed", -1, "greater than or equal to 0"),
         ("preset", "huge", "'quick', 'default' or 'best'"),
         ("order", 67, "less than or equal to 66"),
-        ("model", "gpt", "'bigram', 'neural-bigram', 'kneser-ney', 'mlp' or 'blend'"),
+        ("model", "gpt", "'bigram', 'neural-bigram', 'kneser-ney', 'mlp', 'gru', 'transformer' or 'blend'"),
         ("holdout", 1, "less than 1"),
     ],
 )

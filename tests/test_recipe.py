@@ -6,33 +6,51 @@ import pytest
 
 from namegen.corpus.corpus import Corpus, corpus_of
 from namegen.errors import SettingError
-from namegen.models.mlp import Settings
-from namegen.training.recipe import PRESETS, Recipe, choose, of_configuration
+from namegen.training.recipe import FAMILIES, PRESETS, choose, of_configuration
 
+LETTERS = str.maketrans("0123456789", "abcdefghij")
 TWELVE = corpus_of(["abcdefghijkl"])  # one name of 12 letters
 
 
 def test_each_preset_does_more_than_the_one_before() -> None:
-    """More states, more passes, wider; their order is quick, default, best."""
+    """More cells, more histories, larger networks; their order is quick, default, best."""
     assert PRESETS == ("quick", "default", "best")
     recipes = [choose(TWELVE, "blend", preset, 0.2) for preset in PRESETS]
-    work = [(r.states, r.network.all_passes, r.network.hidden, r.order) for r in recipes]
+    work = [(r.cells, r.histories, max(settings.passes for _, settings in r.networks)) for r in recipes]
     assert work == sorted(work)
     assert len(set(work)) == 3
 
 
-@pytest.mark.parametrize("model", ["blend", "mlp"])
-def test_what_is_asked_for_takes_the_place_of_the_presets(model: str) -> None:
-    best = choose(TWELVE, model, "best", 0.2)
-    assert best == Recipe(
-        model, 7, 600_000, Settings(hidden=512, passes=30, learning_rate=4e-3, dropout=0.2, networks=4), 0.2
+def test_what_is_asked_for_takes_the_place_of_the_presets() -> None:
+    best = choose(TWELVE, "blend", "best", 0.2)
+    assert [family for family, _ in best.networks] == ["mlp", "gru", "transformer"]
+    assert choose(TWELVE, "blend", "best", 0.1, order=5, cells=10**5) == replace(
+        best, order=5, cells=10**5, holdout=0.1
     )
-    assert choose(TWELVE, model, "best", 0.1, order=5, states=0) == replace(best, order=5, states=0, holdout=0.1)
+
+
+@pytest.mark.parametrize("model", ["mlp", "gru", "transformer"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_network_alone(model: str, preset: str) -> None:
+    """Of the family that is asked for, with its preset's settings."""
+    ((family, settings),) = choose(TWELVE, model, preset, 0.2).networks
+    assert family == model
+    assert isinstance(settings, FAMILIES[model])
 
 
 def test_a_preset_changes_no_counting_model() -> None:
-    recipes = {choose(TWELVE, "kneser-ney", preset, 0.2, states=states) for preset in PRESETS for states in (None, 7)}
-    assert recipes == {Recipe("kneser-ney", 6, 0, Settings(passes=0), 0.2)}
+    recipes = {choose(TWELVE, "kneser-ney", preset, 0.2) for preset in PRESETS}
+    assert len(recipes) == 1
+    assert not recipes.pop().networks
+
+
+def test_a_long_list_takes_fewer_passes() -> None:
+    """As many as keep to a number of symbols, and at least two."""
+    short, long, longer = (
+        corpus_of([f"{i:07}".translate(LETTERS) for i in range(count)]) for count in (1000, 60_000, 400_000)
+    )
+    passes = [choose(corpus, "mlp", "quick", 0.2).networks[0][1].passes for corpus in (short, long, longer)]
+    assert passes == [8, 3_000_000 // 480_000, 2]
 
 
 def test_an_order_that_no_n_gram_has() -> None:

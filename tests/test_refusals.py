@@ -32,13 +32,16 @@ from namegen.training.recipe import choose
         (["--seed", "-1"], ["--seed", "greater than or equal to 0"]),
         (["--seed", str(2**64)], ["--seed", "less than or equal to 18446744073709551615"]),
         (["--seed", "x\x1b[31m"], ["--seed", "integer"]),
-        (["--model", "gpt"], ["--model", "'bigram', 'neural-bigram', 'kneser-ney', 'mlp' or 'blend'"]),
+        (
+            ["--model", "gpt"],
+            ["--model", "'bigram', 'neural-bigram', 'kneser-ney', 'mlp', 'gru', 'transformer' or 'blend'"],
+        ),
         (["--device", "tpu"], ["--device", "'auto', 'cpu', 'cuda' or 'mps'"]),
         (["--holdout", "1"], ["--holdout", "less than 1"]),
         (["--holdout", "nan"], ["--holdout"]),
         (["--order", "1"], ["--order", "greater than or equal to 2"]),
         (["--order", "67"], ["--order", "less than or equal to 66"]),
-        (["--states", "-1"], ["--states", "greater than or equal to 0"]),
+        (["--cells", "9999"], ["--cells", "greater than or equal to 10000"]),
         (["--workers", "0"], ["--workers", "greater than or equal to 1"]),
         (["--preset", "huge"], ["--preset", "'quick', 'default' or 'best'"]),
         (["--names", ""], ["--names"]),
@@ -82,11 +85,6 @@ def test_names_that_cannot_be_used(
 
 def test_a_folder_as_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "is a folder" in refusal(capsys, "--names", tmp_path)
-
-
-def test_an_order_that_is_too_high_for_added_states(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, "--names", NAMES, "--model", "blend", "--order", "14")
-    assert "--order 13 or less" in line
 
 
 def test_an_order_that_is_too_high_for_the_names(capsys: pytest.CaptureFixture[str]) -> None:

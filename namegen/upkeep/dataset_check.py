@@ -229,10 +229,10 @@ class DatasetCheck:
         options = {
             "names": origin.get("names"),
             "model": c["model"],
-            "preset": origin.get("preset") if "mlp" in c else None,
+            "preset": origin.get("preset") if c.get("networks") else None,
             "holdout": c["holdout"],
             "order": c["order"],
-            "states": c.get("states"),
+            "cells": c.get("cells"),
             "seed": source.seed,
             "count": asked,
             "output": layout.output_of(self.path),
