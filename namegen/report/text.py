@@ -105,8 +105,8 @@ def quality_rows(quality: pl.DataFrame) -> list[list[str]]:
 def quality_text(quality: pl.DataFrame) -> str:
     """The quality of the drawn names as aligned columns, and the first names of each model."""
     lines = [
-        f"{quality['names'][0]:,} names drawn from each: the shares that are not in the names file and that are distinct,",
-        "the mean length, the share with 12 characters or more, distances from the names file (total variation, 0 to 1),",
+        f"{quality['names'][0]:,} names drawn from each: the shares not in the names file and distinct,",
+        "the mean length, the share with 12 characters or more, distances from the names file (total variation),",
         "and how well new names are told apart from real ones, and listed names from others (AUC, 0.5 to 1)",
         "",
         *aligned(quality_rows(quality)),
