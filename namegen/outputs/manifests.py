@@ -15,7 +15,7 @@ from namegen.errors import ArtifactError, NewerFormatError, encodable, unreadabl
 from namegen.outputs.layout import COPY, MANIFEST
 from namegen.storage.files import UNHELD, Hold, Location, open_regular, write_atomically
 
-FORMAT_VERSION = 3  # of the manifests and of what they describe
+FORMAT_VERSION = 4  # of the manifests and of what they describe
 LARGEST_MANIFEST = 2**30  # bytes; the manifest of a million parts has a tenth of this
 
 
