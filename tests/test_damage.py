@@ -563,9 +563,9 @@ def test_a_newer_format(output: Path) -> None:
     for folder, record in ((names_of(output), record_of(output)), (on_disk(place(output).path),) * 2):
         file = record / "manifest.json"
         now = file.read_text()
-        file.write_text(now.replace('"format_version": 3', '"format_version": 2'))
-        assert any("has the old format version 2" in problem for problem in verify(folder))
-        file.write_text(now.replace('"format_version": 3', '"format_version": 4'))
+        file.write_text(now.replace('"format_version": 4', '"format_version": 3'))
+        assert any("has the old format version 3" in problem for problem in verify(folder))
+        file.write_text(now.replace('"format_version": 4', '"format_version": 5'))
         before = tree(output)
         (problem,) = verify(folder, repair=True)
         assert "Upgrade namegen" in problem

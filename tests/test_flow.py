@@ -103,7 +103,7 @@ def test_the_model_s_tables(made: Made, names: Corpus) -> None:
     for name, steps in (("neural-bigram", 100), ("mlp", 14), ("mlp-2", 14)):
         curve = training.filter(model=name)
         assert curve["step"].to_list() == list(range(1, steps + 1))
-        assert curve["loss"].is_sorted(descending=True)
+        assert curve["loss"][-1] < curve["loss"][0]
         assert curve["dev_nll"].null_count() == 0
         assert curve["dev_nll"][-1] < curve["dev_nll"][0]
     drawn_from = ["bigram", "neural-bigram", "kneser-ney", "blend"]
