@@ -5,9 +5,9 @@
 
 The mutants are cosmic-ray's: another operator, another number, a loop that never begins, a decorator that is gone. Of
 a module with more than `sample` of them, a seeded sample is tried, which takes one of each place before it takes a
-second. Mutants that change annotations and docstrings alone are left out. Each is written into a copy of the project,
-where a forked process, which has the slow libraries already, runs the tests that `TESTS` names and stops at the first
-that fails. A mutant that survives is printed with its line. `--line 40` tries all mutants of one line.
+second. Mutants that change annotations, protocols and docstrings alone are left out. Each is written into a copy of the
+project, where a forked process, which has the slow libraries already, runs the tests that `TESTS` names and stops at
+the first that fails. A mutant that survives is printed with its line. `--line 40` tries all mutants of one line.
 
 A survivor is a missing test, or a change that makes no difference. `EQUIVALENT` lists those that were found to make
 none, with the reason, and they are not counted.
@@ -67,7 +67,7 @@ TESTS = {
     "automaton/logarithm": ["test_logarithm.py", "test_cpu_sampler.py"],
     "automaton/rounding": ["test_automaton.py"],
     "automaton/walk": ["test_automaton.py", "test_codes.py", "test_sampling.py", "test_expansion.py"],
-    "outputs/journal": ["test_journal.py", "test_dataset.py", "test_hostile.py", "test_object_store.py"],
+    "outputs/journal": ["test_journal.py", "test_dataset.py"],
     "outputs/writer": ["test_dataset.py", "test_damage.py", "test_object_store.py"],
     "outputs/wish": ["test_wishes.py"],
     "questions/condition": ["test_questions.py"],
@@ -87,8 +87,11 @@ TESTS = {
     "sampling/stream": ["test_sampling.py", "test_cpu_sampler.py"],
     "sampling/torch_sampler": ["test_cpu_sampler.py", "test_codes.py"],
     "storage/disk": ["test_storage.py", "test_output_folder.py", "test_locking.py", "test_power_cut.py"],
+    "storage/files": ["test_storage.py", "test_hostile.py"],
     "storage/flocks": ["test_locking.py", "test_engines.py"],
     "storage/leases": ["test_leases.py", "test_pruning.py", "test_simulation.py"],
+    "storage/storage": ["test_storage.py", "test_leases.py"],
+    "storage/locks": ["test_locking.py"],
     "storage/store": ["test_leases.py", "test_pruning.py", "test_object_store.py"],
     "training/quantise": ["test_automaton.py"],
     "upkeep/dataset_check": ["test_damage.py", "test_dataset.py", "test_simulation.py"],
@@ -97,7 +100,12 @@ TESTS = {
 }
 
 # Mutants that change nothing that a caller can see: (a part of the mutated line, the reason).
-EQUIVALENT: dict[str, list[tuple[str, str]]] = {}
+EQUIVALENT: dict[str, list[tuple[str, str]]] = {
+    "training/quantise": [
+        (f"before = {less}", "no count of states, or 0: where no state can end, the search finds nothing either")
+        for less in ("- 2", "- 0", "~1", "not 1")
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ def _described(module: str, operator: str, source: str, text: str) -> Mutant:
 
 
 def _meaning(source: str) -> str | None:
-    """The program without docstrings and annotations, which are never evaluated here; None if it is no program."""
+    """The program without docstrings, annotations and protocols, which do nothing here; None if it is no program."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -161,6 +169,8 @@ def _meaning(source: str) -> str | None:
                     argument.annotation = None
         elif isinstance(node, ast.AnnAssign) and node.value:
             node.annotation = ast.Constant(value=None)
+        elif isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases):
+            node.body = [ast.Pass()]
     return ast.dump(tree)
 
 
@@ -294,6 +304,7 @@ def main() -> int:
     preload()
     outcomes: dict[str, list[str]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        Path(folder).chmod(0o755)  # a test runs the project as another user
         for mutant, outcome, seconds in trials(modules, given, Path(folder)):
             why = reason(mutant) if outcome == "survived" else ""
             outcomes[mutant.module].append("equivalent" if why else outcome)

@@ -38,6 +38,7 @@ def check_invariants(automaton: Automaton, probabilities: NDArray[np.float64], c
     assert (successor[:, 0] == 0).all(), "A4"
     assert ((successor[:, 1:] > 0) & (successor[:, 1:] < automaton.states)).all(), "A4"
     assert counts.contexts()[0] == ".", "A5"
+    assert automaton.context_lengths.tolist() == [len(context) for context in counts.contexts()]
     reached = weights[:, 0] > 0
     for _ in range(automaton.states):
         reached = reached | ((weights[:, 1:] > 0) & reached[successor[:, 1:]]).any(axis=1)
@@ -122,19 +123,28 @@ def test_tables_that_are_none() -> None:
     """A table that is no distribution, of another shape, or without a way to the end is refused with the reason."""
     counts = count_ngrams(["ab"], Vocabulary(".ab"), 2)
     good = bigram.fit(counts)
-    cases = {
-        "shape": good[:2],
-        "negative or not a number": np.where(good == good[0, 0], np.nan, good),
-        "must sum to 1 within": good * (1 + 1e-9),
-        "cannot reach the end": np.array([[0.5, 0.5, 0], [0, 0, 1.0], [0, 1.0, 0]]),
-    }
-    for message, table in cases.items():
+    cases = [
+        ("shape", good[:2]),
+        ("shape", np.vstack([good, good])),
+        ("negative or not a number", np.where(good == good[0, 0], np.nan, good)),
+        ("must sum to 1 within", good * (1 + 1e-9)),
+        ("2 states cannot reach the end; the first is state 1", np.array([[0.5, 0.5, 0], [0, 0, 1.0], [0, 1.0, 0]])),
+        ("1 states cannot reach the end; the first is state 1", np.array([[0.5, 0.5, 0], [0, 1.0, 0], [1.0, 0, 0]])),
+    ]
+    for message, table in cases:
         with pytest.raises(ModelError, match=message):
             quantise(table, counts)
     negative = good.copy()
     negative[0] = [-0.5, 1.0, 0.5]
     with pytest.raises(ModelError, match="negative"):
         quantise(negative, counts)
+
+
+def test_the_least_way_to_the_end() -> None:
+    """A weight of 1 is a way, also where it is the only one."""
+    counts = count_ngrams(["ab"], Vocabulary(".ab"), 2)
+    table = np.array([[0, 1.0, 0], [0, 1.0, 1e-300], [1e-300, 0, 1.0]])
+    assert quantise(table, counts).weights.tolist() == [[0, TOTAL, 0], [0, TOTAL - 1, 1], [1, 0, TOTAL - 1]]
 
 
 def test_score_is_the_sum_of_logs(automaton: Automaton) -> None:

@@ -4,8 +4,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +17,7 @@ from namegen.errors import ArtifactError, NamegenError, printable
 from namegen.outputs import manifests
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, write_manifest
 from namegen.storage import disk
-from namegen.storage.files import make_folder, open_regular, sha256_of, write_atomically
+from namegen.storage.files import DISK, UNHELD, make_folder, open_regular, sha256_of, write_atomically
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_errors_are_one_printable_line() -> None:
     assert printable("é ok\t") == "é ok\\t"
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.ENOSPC])
 def test_a_folder_that_cannot_be_flushed(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On some mounts a folder has nothing to flush; a disk that fails is another matter."""
     flush = os.fsync
@@ -176,3 +178,139 @@ def test_a_folder_that_cannot_be_flushed(number: int, monkeypatch: pytest.Monkey
     with nullcontext() if number == errno.EINVAL else fails:
         write_atomically(tmp_path / "file", lambda path: path.write_bytes(b"whole"))
     assert (tmp_path / "file").read_bytes() == b"whole"
+
+
+def test_a_system_that_opens_no_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is tried there."""
+    for name in ("other", "unix"):
+        monkeypatch.setattr(os, "name", name)
+        disk._flush_folder(tmp_path / "none")
+
+
+def test_what_is_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes; None for a folder, also behind a link; -1 for a link that leads nowhere or to itself."""
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    for link, target in {"to": "file", "in": "folder", "nowhere": "none", "loop": "loop"}.items():
+        (tmp_path / link).symlink_to(target)
+    own = {"file": 5, "empty": 0, "folder": None, "to": 5, "in": None, "nowhere": -1, "loop": -1}
+    assert DISK.entries(tmp_path) == own
+    monkeypatch.setattr(os, "scandir", lambda _: nullcontext([FailingEntry()]))
+    with pytest.raises(OSError, match="Input/output error"):
+        DISK.entries(tmp_path)
+
+
+class FailingEntry:
+    """A file on a disk that fails."""
+
+    name = "file"
+
+    def is_dir(self) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_walk(tmp_path: Path) -> None:
+    """In order, behind links too, but into no folder twice; not where the list is emptied; what fails is said."""
+    for folder in ("top/c/d", "top/a", "top/b/below", "elsewhere/e"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "top" / "a" / "up").symlink_to(tmp_path / "top")
+    (tmp_path / "top" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "top" / "c" / "file").touch()
+    errors: list[OSError] = []
+    walked = []
+    for path, folders, files in DISK.walk(tmp_path / "top", errors.append):
+        walked.append((str(path.relative_to(tmp_path)), files))
+        if path.name == "b":
+            folders.clear()
+    none: list[str] = []
+    found = [("top", none), ("top/a", none), ("top/b", none), ("top/c", ["file"]), ("top/c/d", none)]
+    assert walked == [*found, ("top/link", none), ("top/link/e", none)]
+    assert errors == []
+    assert list(DISK.walk(tmp_path / "none", errors.append)) == []
+    assert [error.errno for error in errors] == [errno.ENOENT]
+
+
+def test_a_walk_over_two_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of the same number on different disks are two."""
+    (tmp_path / "other").mkdir()
+    stat_of = Path.stat
+
+    def same(path: Path) -> os.stat_result:
+        status = list(stat_of(path))
+        status[stat.ST_INO], status[stat.ST_DEV] = 7, len(path.parts)
+        return os.stat_result(status)
+
+    monkeypatch.setattr(Path, "stat", same)
+    assert [path.name for path, *_ in DISK.walk(tmp_path, print)] == [tmp_path.name, "other"]
+
+
+def test_what_disappears_for_readers(tmp_path: Path) -> None:
+    """Each folder goes whole, under a name of its own; one that is not there is passed over."""
+    for name in ("one", "two"):
+        (tmp_path / name / "below").mkdir(parents=True)
+        (tmp_path / name / "file").write_text(name)
+    DISK.discard([tmp_path / name for name in ("none", "one", "two")], tmp_path / ".away-", UNHELD, len)
+    away = sorted(tmp_path.iterdir(), key=lambda folder: (folder / "file").read_text())
+    assert [(folder / "file").read_text() for folder in away] == ["one", "two"]
+    assert all(len(folder.name) == len(".away-") + 32 and folder.name.startswith(".away-") for folder in away)
+
+
+def test_what_is_in_the_way_of_a_file(tmp_path: Path) -> None:
+    """A link and a pipe are removed, and what a link leads to stays; a file stays; a line is added to what is there."""
+    link, pipe, file, missing = (tmp_path / name for name in ("link", "pipe", "file", "missing"))
+    file.write_text("a")
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    for path in (link, pipe, file, missing):
+        DISK.append(path, b"b")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "link": "b",
+        "pipe": "b",
+        "file": "ab",
+        "missing": "b",
+    }
+    assert not link.is_symlink()
+    (tmp_path / "broken").symlink_to("none")
+    DISK.clear(tmp_path / "broken")
+    assert not (tmp_path / "broken").is_symlink()
+
+
+def test_places_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute paths follow no links; times are in UTC; what is free counts where a folder will be."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    assert DISK.absolute(Path("link/../link")) == tmp_path / "link"
+    os.utime(tmp_path / "folder", (1, 86400))
+    assert DISK.changed(Path("link")) == datetime(1970, 1, 2, tzinfo=UTC)
+    assert DISK.changed(Path("none")) is None
+    usage = shutil.disk_usage(tmp_path)
+    free = {Path("folder"): 1, tmp_path / "folder": 2, tmp_path: 3}
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=free[place]))
+    assert [DISK.free(Path(place)) for place in ("folder", "folder/none/none", "none")] == [1, 2, 3]
+    DISK.remove_empty(tmp_path)
+    DISK.remove_empty(tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_what_dead_jobs_left(tmp_path: Path) -> None:
+    """Files that `temporary_beside` named, in order; neither others nor folders."""
+    made = sorted(DISK.temporary_beside(tmp_path / name) for name in ("b", "a", "b"))
+    assert len(set(made)) == 3
+    for path in made:
+        path.touch()
+    (tmp_path / f".a.{32 * '0'}.tmp").mkdir()
+    (tmp_path / ".a.tmp").touch()
+    assert DISK.temporaries(tmp_path) == made
+    assert DISK.temporaries(tmp_path / "none") == []
+
+
+def test_what_a_disk_keeps(tmp_path: Path) -> None:
+    """A disk may lose contents and keep sizes, so files are read; the lock may be anybody's words."""
+    assert not DISK.keeps_contents
+    assert DISK.puts_at_once is None
+    assert DISK.holder(tmp_path) is None
+    for text in ("", "{}", "?"):
+        (tmp_path / ".lock").write_text(text)
+        assert DISK.holder(tmp_path) is None
