@@ -120,7 +120,9 @@ def test_all_probability_is_on_names() -> None:
         names = [name + letter for name in names for letter in "abxyz"]
 
 
-@pytest.mark.parametrize("wrong", ["a tail alone", "a lead alone", "no code", "begins in a code"])
+@pytest.mark.parametrize(
+    "wrong", ["a tail alone", "a tail hardly ever", "a tail first", "a lead alone", "no code", "begins in a code"]
+)
 def test_an_automaton_that_does_not_spell(tmp_path: Path, wrong: str) -> None:
     """It is refused: what it draws would be no text."""
     whole = fitted(["ab", "xy", "z"], 2)
@@ -129,6 +131,12 @@ def test_an_automaton_that_does_not_spell(tmp_path: Path, wrong: str) -> None:
     if wrong == "a tail alone":
         weights[1] = 0
         weights[1, [0, tail]] = TOTAL // 2
+    elif wrong == "a tail hardly ever":
+        weights[1] = 0
+        weights[1, [0, tail]] = TOTAL - 1, 1
+    elif wrong == "a tail first":
+        weights[0] = 0
+        weights[0, [1, tail]] = TOTAL // 2
     elif wrong == "a lead alone":
         weights[first] = 0
         weights[first, [0, tail]] = TOTAL // 2
