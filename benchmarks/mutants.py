@@ -92,7 +92,7 @@ TESTS = {
     "storage/leases": ["test_leases.py", "test_pruning.py", "test_simulation.py"],
     "storage/storage": ["test_storage.py", "test_leases.py"],
     "storage/locks": ["test_locking.py"],
-    "storage/store": ["test_leases.py", "test_pruning.py", "test_object_store.py"],
+    "storage/store": ["test_storage.py", "test_leases.py", "test_pruning.py"],
     "training/quantise": ["test_automaton.py"],
     "upkeep/dataset_check": ["test_damage.py", "test_dataset.py", "test_simulation.py"],
     "upkeep/prune": ["test_pruning.py", "test_simulation.py"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -22,13 +23,20 @@ def entries(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    """A file in the way, and a path that no folder can have."""
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in the way, a path that no folder can have, and a disk that is full after the first file."""
     (tmp_path / "file").touch()
     below = tmp_path / "file" / "below"
     for folder, why in ((tmp_path / "file", "Not a dir"), (below, "Not a dir"), (Path("a\0b"), "embedded null")):
         with pytest.raises(OutputError, match=rf"cannot be written .{why}"):
             check_writable(folder)
+
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "touch", full)
+    with pytest.raises(OutputError, match=r"cannot be written .No space left"):
+        check_writable(tmp_path)
 
 
 def test_a_folder_that_can_be_written_is_left_without_files(tmp_path: Path) -> None:

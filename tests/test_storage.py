@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import ClassVar
 
 import pytest
 
-from namegen.errors import ArtifactError, NamegenError, printable
+from namegen.errors import ArtifactError, LeaseError, NamegenError, OutputError, printable
 from namegen.outputs import manifests
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, write_manifest
 from namegen.storage import disk
-from namegen.storage.files import DISK, UNHELD, make_folder, open_regular, sha256_of, write_atomically
+from namegen.storage.files import DISK, STORE, UNHELD, location, make_folder, open_regular, sha256_of, write_atomically
+from namegen.storage.object_store import EXTRAS, Found, RemotePath, Tag
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -314,3 +316,141 @@ def test_what_a_disk_keeps(tmp_path: Path) -> None:
     for text in ("", "{}", "?"):
         (tmp_path / ".lock").write_text(text)
         assert DISK.holder(tmp_path) is None
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> RemotePath:
+    """An empty place in a store that nobody but this process sees."""
+    monkeypatch.setitem(EXTRAS, "memory", "")
+    place = location(f"memory://bucket/{request.node.name.replace('[', '-').replace(']', '-')}")
+    assert isinstance(place, RemotePath)
+    return place
+
+
+def fill(place: RemotePath, *names: str) -> None:
+    for name in names:
+        (place / name).write_bytes(name.encode())
+
+
+def test_a_walk_in_a_store(remote: RemotePath) -> None:
+    """Folders in order; below one whose list is emptied nothing follows, and beside it everything."""
+    fill(remote, "a/x", "b/c/d/x", "b/c/x", "b/x", "b/y", "bc/x", "c/e/x")
+    walked = []
+    for path, folders, files in STORE.walk(remote, lambda error: None):
+        walked.append((str(path).removeprefix(f"{remote}/"), files))
+        if path.name == "b":
+            folders.clear()
+    assert walked == [("a", ["x"]), ("b", ["x", "y"]), ("bc", ["x"]), ("c/e", ["x"])]
+
+
+def test_what_is_put_into_a_store(remote: RemotePath, tmp_path: Path) -> None:
+    """In place of what is there, once we have looked whether the folder is still ours, but of nothing that is newer."""
+    temporary, checks = tmp_path / "temporary", list[bytes]()
+    place = remote / "file"
+
+    def put(data: bytes, then: Callable[[], object]) -> None:
+        def check() -> None:
+            checks.append(place.read_bytes())
+            then()
+
+        temporary.write_bytes(data)
+        try:
+            STORE.put(temporary, place, check)
+        finally:
+            assert not temporary.exists()
+
+    put(b"1", lambda: None)
+    assert (place.read_bytes(), checks) == (b"1", [])
+    put(b"2", lambda: None)
+    assert (place.read_bytes(), checks) == (b"2", [b"1"])
+    with pytest.raises(ZeroDivisionError):
+        put(b"3", lambda: 1 / 0)
+    assert place.read_bytes() == b"2"
+    with pytest.raises(LeaseError, match=r"was written by another job in the meantime\. Run the job again"):
+        put(b"4", lambda: place.write_bytes(b"late"))
+    assert place.read_bytes() == b"late"
+
+
+def test_a_line_that_another_adds(remote: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same time: neither is lost."""
+    place, write = remote / "file", RemotePath.write
+    others = iter([b"a", b"b", None, None])
+
+    def late(path: RemotePath, data: bytes, known: Tag | None) -> Tag:
+        if other := next(others):
+            write(path, (path.read_bytes() if path.is_file() else b"") + other, path.tag())
+        return write(path, data, known)
+
+    monkeypatch.setattr(RemotePath, "write", late)
+    STORE.append(place, b"1")
+    STORE.append(place, b"2")
+    assert place.read_bytes() == b"ab12"
+
+
+def test_what_disappears_from_a_store(remote: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One object after the other, by turns and then by name, each after a look at the lock, which stays."""
+    fill(remote, "f/.lock", "f/b", "f/a", "f/last", "g/a", "g/first")
+    steps: list[str] = []
+    unlink = RemotePath.unlink
+
+    def recorded(path: RemotePath) -> None:
+        steps.append(str(path).removeprefix(f"{remote}/"))
+        unlink(path)
+
+    class Held:
+        key = ""
+
+        def check(self) -> None:
+            steps.append("?")
+
+        put = UNHELD.put
+
+    monkeypatch.setattr(RemotePath, "unlink", recorded)
+    turns = {"first": -1, "last": 1}
+    STORE.discard([remote / "g", remote / "f"], remote / "away", Held(), lambda name: turns.get(name, 0))
+    assert steps == [step for name in ("g/first", "f/a", "f/b", "g/a", "f/last") for step in ("?", name)]
+    assert [str(path) for path, _ in remote.files_below()] == [f"{remote}/f"]
+    assert STORE.entries(remote / "f") == {".lock": 7}
+
+
+@pytest.mark.parametrize("ignored", ["", "create", "exchange", "all", "writes"])
+def test_what_a_store_has_to_do(remote: RemotePath, monkeypatch: pytest.MonkeyPatch, ignored: str) -> None:
+    """Create and exchange an object, and refuse both where another is there; nothing is left of the probe."""
+    write = RemotePath.write
+
+    def careless(path: RemotePath, data: bytes, known: Tag | None) -> Tag:
+        there = path.tag()
+        if there and ignored == "writes":
+            return there
+        return write(path, data, there if ignored in {"all", "exchange" if known else "create"} else known)
+
+    monkeypatch.setattr(RemotePath, "write", careless)
+    refused = pytest.raises(OutputError, match="overwrites an object when asked only to create or to exchange one")
+    with refused if ignored else nullcontext():
+        STORE.check_writable(remote, [], "")
+    assert not list(remote.files_below())
+
+
+def test_places_in_a_store(remote: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no end, no folders and no temporary files; a local copy lasts as long as it is read."""
+    fill(remote, "folder/a", "folder/b")
+    STORE.make_folder(remote / "new")
+    STORE.remove_empty(remote / "folder")
+    STORE.clear(remote / "folder" / "a")
+    assert STORE.entries(remote) == {"folder": None}
+    assert STORE.absolute(remote) is remote
+    assert STORE.free(remote) is None
+    assert STORE.temporaries(remote) == []
+    assert STORE.keeps_contents
+    with STORE.local_copy(remote / "folder" / "a") as copy:
+        assert copy.read_bytes() == b"folder/a"
+        assert copy.name.startswith("namegen.a.")
+        assert STORE.temporary_beside(remote / "folder" / "a") != copy
+    assert not copy.exists()
+    with pytest.raises(FileNotFoundError), STORE.local_copy(remote / "none"):
+        pass
+    assert STORE.changed(remote / "none") is None
+    times = [datetime(2026, 10, day, tzinfo=UTC) for day in (2, 3, 1)]
+    found = {str(time): Found(1, time, Tag("")) for time in times}
+    monkeypatch.setattr(RemotePath, "objects", lambda _: found)
+    assert STORE.changed(remote) == times[1]
