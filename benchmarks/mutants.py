@@ -68,7 +68,7 @@ TESTS = {
     "automaton/rounding": ["test_automaton.py"],
     "automaton/walk": ["test_automaton.py", "test_codes.py", "test_sampling.py", "test_expansion.py"],
     "outputs/journal": ["test_journal.py", "test_dataset.py"],
-    "outputs/writer": ["test_dataset.py", "test_damage.py", "test_object_store.py"],
+    "outputs/writer": ["test_dataset.py", "test_damage.py"],
     "outputs/wish": ["test_wishes.py"],
     "questions/condition": ["test_questions.py"],
     "questions/count": ["test_questions.py"],
