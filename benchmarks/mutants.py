@@ -6,8 +6,9 @@
 The mutants are cosmic-ray's: another operator, another number, a loop that never begins, a decorator that is gone. Of
 a module with more than `sample` of them, a seeded sample is tried, which takes one of each place before it takes a
 second. Mutants that change annotations, protocols and docstrings alone are left out. Each is written into a copy of the
-project, where a forked process, which has the slow libraries already, runs the tests that `TESTS` names and stops at
-the first that fails. A mutant that survives is printed with its line. `--line 40` tries all mutants of one line.
+project, where a forked process, which has the slow libraries already, runs the tests that `TESTS` names, those of a
+file that take least time first, and stops at the first that fails. A mutant that survives is printed with its line.
+`--line 40` tries all mutants of one line.
 
 A survivor is a missing test, or a change that makes no difference. `EQUIVALENT` lists those that were found to make
 none, with the reason, and they are not counted.
@@ -236,7 +237,8 @@ class Slot:
             "pyproject.toml",
         ]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # libraries are there before their time
-        return int(pytest.main([*options, *(f"tests/{test}" for test in tests)], plugins=[NoShrinking()]))
+        plugins = [NoShrinking(), QuickFirst(self.folder / "seconds.json")]
+        return int(pytest.main([*options, *(f"tests/{test}" for test in tests)], plugins=plugins))
 
 
 class NoShrinking:
@@ -251,12 +253,39 @@ class NoShrinking:
         settings.load_profile("mutants")
 
 
+class QuickFirst:
+    """Runs the tests of each file in the order of the time that they took when they first ran."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.seconds = file, defaultdict[str, float](float)
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """If the times are known; the files keep their order, as they set up what is costly."""
+        if self.file.exists():
+            known, files = json.loads(self.file.read_text()), list(dict.fromkeys(item.path for item in items))
+            items.sort(key=lambda item: (files.index(item.path), known.get(item.nodeid, 0)))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own
+        """Called for the set-up, the test and the end of each."""
+        self.seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        """Keeps the times of the first run."""
+        if not self.file.exists():
+            self.file.write_text(json.dumps(self.seconds))
+
+
 def unchanged(slot: Slot, module: str) -> float:
-    """The seconds that the tests of a module take without a mutant, when the compiled code is there."""
-    slot.start(None, TESTS[module])
-    _, status = os.waitpid(slot.pid, 0)
-    if slot.finish(status) != "survived":
-        sys.exit((slot.folder / "log").read_text() + f"\n{module}: its tests fail without a mutant")
+    """The seconds that the tests of a module take without a mutant, when the compiled code is there.
+
+    They run twice: in the order of their files, and then the quick ones first.
+    """
+    (slot.folder / "seconds.json").unlink(missing_ok=True)
+    for _ in range(2):
+        slot.start(None, TESTS[module])
+        _, status = os.waitpid(slot.pid, 0)
+        if slot.finish(status) != "survived":
+            sys.exit((slot.folder / "log").read_text() + f"\n{module}: its tests fail without a mutant")
     return time.monotonic() - slot.begun
 
 
