@@ -5,6 +5,7 @@ One file, as each case is a few lines against the same finished job.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -575,3 +576,79 @@ def test_a_newer_format(output: Path) -> None:
 def test_what_is_no_data_set(tmp_path: Path) -> None:
     assert "there is no such folder" in verify(tmp_path / "none")[0]
     assert "holds no model and no data set" in verify(tmp_path)[0]
+
+
+def test_places_that_are_no_folders(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, a name that no folder can have, and a disk that does not answer."""
+    assert "test_damage.py: is not a folder. Name one that a job has printed" in verify(__file__)[0]
+    for name in ("a\0b", "x" * 300):
+        assert "there is no such folder" in verify(name)[0]
+
+    def fails(path: Path) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "is_dir", fails)
+    (problem,) = verify(output)
+    assert problem.startswith(f"{output}: cannot be read (Input/output error)")
+
+
+def test_what_is_logged(output: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each folder that was checked, models first: what was compared, or how many faults there are."""
+    caplog.set_level(logging.INFO, "namegen")
+    one, two = (names_of(output, seed) for seed in SEEDS)
+    job(output, count=PART, seed=3)
+    caplog.clear()
+    (one / "x").touch()
+    (one / "y").touch()
+    (two / "x").touch()
+    assert [line.partition(": ")[0] for line in verify(output)] == [f"{one}/x", f"{one}/y", f"{two}/x"]
+    model, *datasets = caplog.messages
+    assert model.startswith(f"{place(output).path}: ")
+    small = f"{names_of(output, 3)}: 200 names in 1 part, up to 4,096 rows of each compared with the model"
+    assert sorted(datasets) == [f"{one}: 2 faults", f"{two}: 1 fault", small]
+    caplog.clear()
+    assert verify(one.parent, deep=True, repair=True) == []
+    compared = "900 names in 5 parts, every row compared with the model"
+    assert {f"{one}: {compared}", f"{two}: {compared}"} < set(caplog.messages)
+    assert f"{one}/x is now {on_disk(aside_folder(one)) / 'x'}" in caplog.messages
+    assert not any("were made again" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("file", [None, "/x/y"])
+def test_a_repair_that_fails(output: Path, monkeypatch: pytest.MonkeyPatch, file: str | None) -> None:
+    """It says why, and of what; nothing is repaired that is right."""
+
+    def full(_: DatasetCheck) -> None:
+        raise OSError(errno.ENOSPC, "No space left", file)
+
+    monkeypatch.setattr(DatasetCheck, "repair", full)
+    assert verify(names_of(output), repair=True) == []
+    (names_of(output) / "x").touch()
+    assert len(verify(names_of(output))) == 1
+    (problem,) = verify(names_of(output), repair=True)
+    assert problem == f"{file or names_of(output)}: could not be repaired (No space left)."
+
+    def newer(_: DatasetCheck) -> None:
+        raise ArtifactError("of a newer kind", "a place", "Upgrade")
+
+    monkeypatch.setattr(DatasetCheck, "repair", newer)
+    assert verify(names_of(output), repair=True) == ["a place: of a newer kind. Upgrade."]
+
+
+def test_a_folder_that_cannot_be_looked_at(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a fault of its own, and the others are looked at all the same."""
+    scandir = os.scandir
+
+    def fails(path: Path | str) -> object:
+        if str(path).endswith("names"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fails)
+    on_disk(place(output).path / "names.parquet").unlink()
+    first, second = verify(output)
+    assert "names.parquet: is missing" in first
+    assert second.startswith(f"{output / 'names'}: cannot be read (Permission denied)")
+    monkeypatch.setattr("namegen.upkeep.verify.is_busy", lambda place: fails(place / "names"))
+    (problem,) = verify(names_of(output))
+    assert problem.startswith(f"{record_of(output) / 'names'}: cannot be read (Permission denied)")
