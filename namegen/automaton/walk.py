@@ -38,8 +38,8 @@ def walk(
     last = lengths - (characters == cap)  # the step of the end, or the one after which it is certain
     total = np.where(characters > cap, -np.inf, 0.0)
     active = np.flatnonzero(characters <= cap)
-    state, step = np.zeros(len(active), np.int32), 0
-    while active.size:
+    state = np.zeros(len(active), np.int32)
+    for step in range(int(last[active].max(initial=0)) + 1):
         inside = lengths[active] > step
         symbol = np.zeros(len(active), np.int64)
         symbol[inside] = ids[starts[active[inside]] + step]
@@ -48,5 +48,4 @@ def walk(
         goes_on = known & (last[active] > step)
         state = successor[state, symbol][goes_on]
         active = active[goes_on]
-        step += 1
     return total
