@@ -102,7 +102,18 @@ TESTS = {
 
 # Mutants that change nothing that a caller can see: (a part of the mutated line, the reason).
 EQUIVALENT: dict[str, list[tuple[str, str]]] = {
+    "automaton/compiled": [
+        ("nogil=False", "threads wait for each other: speed only"),
+        ("integer(", "what a prefetch is told: speed only"),
+    ],
+    "automaton/logarithm": [("_BLOCK = ", "a block of another size has the same logarithms: speed only")],
     "outputs/journal": [("file.readline, 409", "only bounds the memory that a line takes")],
+    "sampling/stream": [('BATCH = {"cpu"', "how many rows a batch has by default changes no row, and only the speed")],
+    "storage/leases": [
+        ("daemon=False", "the thread is joined before its job ends"),
+        ("for _ in range(3)", "the second try fails only where the lock is another's"),
+    ],
+    "storage/store": [("int | None = 7", "speed only"), ("int | None = 9", "speed only")],
     "training/quantise": [
         (f"before = {less}", "no count of states, or 0: where no state can end, the search finds nothing either")
         for less in ("- 2", "- 0", "~1", "not 1")
