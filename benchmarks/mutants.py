@@ -247,7 +247,7 @@ class Slot:
             "-c",
             "pyproject.toml",
         ]
-        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # libraries are there before their time
+        options += ["--assert=plain"]  # nobody reads why a test fails
         plugins = [NoShrinking(), QuickFirst(self.folder / "seconds.json")]
         return int(pytest.main([*options, *(f"tests/{test}" for test in tests)], plugins=plugins))
 
