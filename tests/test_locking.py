@@ -86,6 +86,14 @@ def test_a_folder_that_goes_while_another_waits(tmp_path: Path, caplog: pytest.L
         assert waiter.result(10)
 
 
+def test_a_folder_that_goes_at_once(tmp_path: Path) -> None:
+    """Whenever that happens between the making of the folder and that of its lock: it is made again."""
+    made = iter([lambda _: None, lambda _: None, Path.mkdir])
+    with flocks.locked(tmp_path / "f", lambda folder: next(made)(folder)) as holder:
+        assert json.loads((tmp_path / "f" / LOCK).read_text())["owner"] == holder.owner
+    assert next(made, None) is None
+
+
 def test_a_stopped_process_keeps_its_lock(tmp_path: Path) -> None:
     """And the file says whose it is; when it has ended, the file says that."""
     with hold(tmp_path, 0.5) as process:
