@@ -87,11 +87,16 @@ def test_a_folder_that_goes_while_another_waits(tmp_path: Path, caplog: pytest.L
 
 
 def test_a_folder_that_goes_at_once(tmp_path: Path) -> None:
-    """Whenever that happens between the making of the folder and that of its lock: it is made again."""
-    made = iter([lambda _: None, lambda _: None, Path.mkdir])
-    with flocks.locked(tmp_path / "f", lambda folder: next(made)(folder)) as holder:
+    """As often as that happens before its lock is made, it is made again."""
+    tries = iter([False, False, True])
+
+    def make(folder: Path) -> None:
+        if next(tries):
+            folder.mkdir()
+
+    with flocks.locked(tmp_path / "f", make) as holder:
         assert json.loads((tmp_path / "f" / LOCK).read_text())["owner"] == holder.owner
-    assert next(made, None) is None
+    assert next(tries, None) is None
 
 
 def test_a_stopped_process_keeps_its_lock(tmp_path: Path) -> None:
