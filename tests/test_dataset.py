@@ -290,6 +290,20 @@ def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path, folder: P
     assert tree(tmp_path) == before
 
 
+def test_a_part_that_is_not_as_recorded(tmp_path: Path, folder: Path) -> None:
+    """It is made again, and named, also if it is as long as it was; one that is gone is not named."""
+    make(folder, 3500)
+    before = tree(tmp_path)
+    same, longer = folder / part_name(1), folder / part_name(2)
+    same.write_bytes(same.read_bytes().replace(b"PAR1", b"PAR2"))
+    longer.write_bytes(longer.read_bytes() + b"\0")
+    (folder / part_name(3)).unlink()
+    written, asked = make(folder, 1)
+    assert written == Written(3500, kept=1, made=3, replaced=(same.name, longer.name))
+    assert asked == [(1000, 1000), (2000, 1000), (3000, 500)]
+    assert tree(tmp_path) == before
+
+
 def test_parts_of_a_longer_run_that_died_go(folder: Path) -> None:
     """Nothing vouches for parts behind the manifest's: a reader of the folder would take them for the data set's."""
     make(folder, 3000)

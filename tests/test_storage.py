@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
-from namegen.errors import ArtifactError, LeaseError, NamegenError, OutputError, printable
+from namegen.errors import ArtifactError, LeaseError, NamegenError, OutputError, SettingError, printable
 from namegen.outputs import manifests
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, write_manifest
 from namegen.storage import disk
@@ -22,13 +22,15 @@ from namegen.storage.files import DISK, STORE, UNHELD, location, make_folder, op
 from namegen.storage.object_store import EXTRAS, Found, RemotePath, Tag
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    """An exception while writing leaves what was there, and no temporary file."""
+@pytest.mark.parametrize("written", ["ha", ""])
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, written: str) -> None:
+    """An exception while writing, or before it, leaves what was there, and no temporary file."""
     path = tmp_path / "file"
     path.write_text("old")
 
     def half(temporary: Path) -> None:
-        temporary.write_text("ha")
+        if written:
+            temporary.write_text(written)
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
@@ -64,6 +66,30 @@ def test_files_have_the_users_mode(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc")
     assert sha256_of(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_places_as_users_name_them(remote: RemotePath) -> None:
+    """A path, a URL of a file or of a store, or what they were made into before."""
+    for path in ("a", "a::b", "C:/a", "C://a", "a:b", "~/a", "x/memory://bucket/a"):
+        assert location(path) == Path(path)
+    for path in ("file:///tmp/a", "local:///tmp/a", "FILE:///tmp/a"):
+        assert location(path) == Path("/tmp/a")  # noqa: S108
+    for place in (Path("a"), Path("a::b://c"), remote):
+        assert location(place) is place
+    for url in (str(remote), str(remote).replace("memory", "Memory")):
+        assert location(url) == remote
+    nothing: list[Any] = ["", None, 3, b"a", [], True]
+    for text in nothing:
+        with pytest.raises(SettingError, match="is not a path or a URL"):
+            location(text)
+    for url, what in {
+        "Memory:/a": "Memory:/ is not a URL. Write memory://, with two slashes",
+        "memory:/a": "memory:/ is not a URL. Write memory://, with two slashes",
+        "cache::memory://bucket/a": "chained URLs",
+        "memory://bucket/a::b": "chained URLs",
+    }.items():
+        with pytest.raises(SettingError, match=what):
+            location(url)
 
 
 class Example(Manifest):
@@ -413,7 +439,7 @@ def test_what_disappears_from_a_store(remote: RemotePath, monkeypatch: pytest.Mo
     assert STORE.entries(remote / "f") == {".lock": 7}
 
 
-@pytest.mark.parametrize("ignored", ["", "create", "exchange", "all", "writes"])
+@pytest.mark.parametrize("ignored", ["", "create", "exchange", "all", "writes", "requests"])
 def test_what_a_store_has_to_do(remote: RemotePath, monkeypatch: pytest.MonkeyPatch, ignored: str) -> None:
     """Create and exchange an object, and refuse both where another is there; nothing is left of the probe."""
     write = RemotePath.write
@@ -422,11 +448,13 @@ def test_what_a_store_has_to_do(remote: RemotePath, monkeypatch: pytest.MonkeyPa
         there = path.tag()
         if there and ignored == "writes":
             return there
+        if there and ignored == "requests":
+            raise OSError(errno.ETIMEDOUT, "no answer")
         return write(path, data, there if ignored in {"all", "exchange" if known else "create"} else known)
 
     monkeypatch.setattr(RemotePath, "write", careless)
-    refused = pytest.raises(OutputError, match="overwrites an object when asked only to create or to exchange one")
-    with refused if ignored else nullcontext():
+    what = r"cannot be written .no answer" if ignored == "requests" else "asked only to create or to exchange one"
+    with pytest.raises(OutputError, match=what) if ignored else nullcontext():
         STORE.check_writable(remote, [], "")
     assert not list(remote.files_below())
 
@@ -447,8 +475,9 @@ def test_places_in_a_store(remote: RemotePath, monkeypatch: pytest.MonkeyPatch) 
         assert copy.name.startswith("namegen.a.")
         assert STORE.temporary_beside(remote / "folder" / "a") != copy
     assert not copy.exists()
-    with pytest.raises(FileNotFoundError), STORE.local_copy(remote / "none"):
+    with pytest.raises(FileNotFoundError) as caught, STORE.local_copy(remote / "none"):
         pass
+    assert caught.value.filename == str(remote / "none")
     assert STORE.changed(remote / "none") is None
     times = [datetime(2026, 10, day, tzinfo=UTC) for day in (2, 3, 1)]
     found = {str(time): Found(1, time, Tag("")) for time in times}
