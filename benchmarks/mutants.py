@@ -116,6 +116,7 @@ EQUIVALENT: dict[str, list[tuple[str, str]]] = {
     "sampling/stream": [('BATCH = {"cpu"', "how many rows a batch has by default changes no row, and only the speed")],
     "storage/leases": [
         ("daemon=False", "the thread is joined before its job ends"),
+        ("uuid4().hex, generation=", "the lock is first written with a generation of its own"),
         ("for _ in range(3)", "the second try fails only where the lock is another's"),
     ],
     "storage/store": [
