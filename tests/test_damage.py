@@ -584,12 +584,15 @@ def test_places_that_are_no_folders(output: Path, monkeypatch: pytest.MonkeyPatc
     for name in ("a\0b", "x" * 300):
         assert "there is no such folder" in verify(name)[0]
 
+    numbers = [errno.EIO, errno.ESTALE]
+
     def fails(path: Path) -> bool:
-        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        raise OSError(numbers[0], os.strerror(numbers.pop(0)), str(path))
 
     monkeypatch.setattr(Path, "is_dir", fails)
-    (problem,) = verify(output)
-    assert problem.startswith(f"{output}: cannot be read (Input/output error)")
+    for why in ("Input/output error", "Stale file handle"):
+        (problem,) = verify(output)
+        assert problem.startswith(f"{output}: cannot be read ({why})")
 
 
 def test_what_is_logged(output: Path, caplog: pytest.LogCaptureFixture) -> None:
