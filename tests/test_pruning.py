@@ -155,6 +155,7 @@ def test_when_an_unfinished_one_is_old(output: Path, minutes: float, is_old: boo
 
 def test_what_a_line_says(output: Path) -> None:
     """The place, the names, the size of parts and record, and when they were made; or that it is unfinished."""
+    (night(output, 1) / f".empty.{32 * '0'}.tmp").touch()
     size = sum(file.stat().st_size for folder in (night(output, 1), record(output, 1)) for file in folder.iterdir())
     (old,) = prune(output, 4).removable
     assert (old.rows, old.size) == (300, size)
