@@ -403,6 +403,25 @@ def test_without_a_manifest_nothing_is_decided(output: Path) -> None:
     assert tree(output) == whole
 
 
+@pytest.mark.parametrize("left", ["manifest.json", "manifest.copy.json"])
+def test_one_manifest_that_cannot_be_used(output: Path, left: str) -> None:
+    """Altered, or of another data set, where there is no other: it says so, and leaves all as it is."""
+    record, other = (record_of(output, seed) for seed in SEEDS)
+    good = (record / left).read_bytes()
+    for name in ("manifest.json", "manifest.copy.json"):
+        (record / name).unlink()
+    for data, what in (
+        (good.replace(b'"rows": 900', b'"rows": 800'), "is not a manifest"),
+        ((other / left).read_bytes(), "is not that of this data set"),
+    ):
+        (record / left).write_bytes(data)
+        before = tree(output)
+        (problem,) = verify(names_of(output), repair=True)
+        assert what in problem
+        assert "; nor can its copy be used. If nothing can be recovered" in problem
+        assert tree(output) == before
+
+
 @pytest.mark.parametrize("files", [("manifest.json",), ("manifest.json", "manifest.copy.json")])
 def test_a_repair_never_shrinks(output: Path, files: tuple[str, ...]) -> None:
     """One byte of a manifest is wrong, and the last part is missing: there are 900 rows again, or nothing changes."""
@@ -450,6 +469,8 @@ def test_the_command_that_finishes_is_of_the_same_model(output: Path, model: str
     source = check._source()[0]
     assert source
     state = replace(State.of(names_of(output), source.stream), asked=5000)
+    for unknown in (Findings(state), Findings(replace(state, asked=None), source=source)):
+        assert check._command(unknown) == "Run its job again, with its --count"
     said = check._command(Findings(state, source=replace(source, configuration=fit.configuration)))
     command = shlex.split(said.partition("generate.py ")[2])
     again = command_line.parse(command)
@@ -615,6 +636,9 @@ def test_what_is_logged(output: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert {f"{one}: {compared}", f"{two}: {compared}"} < set(caplog.messages)
     assert f"{one}/x is now {on_disk(aside_folder(one)) / 'x'}" in caplog.messages
     assert not any("were made again" in message for message in caplog.messages)
+    check = DatasetCheck(one)
+    assert check.faults() == []
+    assert check.summary.endswith("up to 4,096 rows of each compared with the model")
 
 
 @pytest.mark.parametrize("file", [None, "/x/y"])
