@@ -30,10 +30,12 @@ from namegen.outputs.journal import Journal, Part
 from namegen.outputs.layout import aside_folder, part_number, record_folder
 from namegen.outputs.manifests import Writing, open_manifest
 from namegen.outputs.model_folder import ModelManifest
+from namegen.outputs.wish import Wish
 from namegen.outputs.writer import PARQUET, write_dataset
+from namegen.questions.question import Question
 from namegen.storage.files import sha256_of
 from namegen.storage.locks import alone_in
-from namegen.upkeep.dataset_check import DatasetCheck, Findings
+from namegen.upkeep.dataset_check import DatasetCheck, Findings, _options
 from tiny import PART, job, place, tree
 
 SEEDS = (1, 2)
@@ -476,6 +478,22 @@ def test_the_command_that_finishes_is_of_the_same_model(output: Path, model: str
     again = command_line.parse(command)
     assert pipeline.plan_fit(tiny.corpus(), again, {}).configuration == fit.configuration
     assert (again.count, again.seed, again.names, Path(again.output)) == (5000, 1, str(NAMES), output)
+
+
+@pytest.mark.parametrize(
+    ("wish", "options"),
+    [
+        (Wish(), ""),
+        (Wish(Question(prefix="a b", suffix="c", contains="d", pattern="e|f")),
+         "--prefix 'a b' --suffix c --contains d --pattern 'e|f'"),
+        (Wish(Question(length=(4, None), without=("a",))), "--length 4- --without FILE"),
+        (Wish(Question(length=(0, 8), block=("a",))), "--length 0-8 --block FILE"),
+        (Wish(Question(novel=True), temperature=0.5), "--temperature 0.5 --novel"),
+        (Wish(distinct=True), "--distinct"),
+    ],
+)  # fmt: skip
+def test_the_options_of_what_was_asked_for(wish: Wish, options: str) -> None:
+    assert " ".join(_options(wish)) == options
 
 
 def test_a_repair_of_a_data_set_that_was_growing(output: Path) -> None:
