@@ -371,6 +371,17 @@ def test_a_job_that_died_while_it_added(output: Path) -> None:
     assert not (output / "aside").exists()
 
 
+@pytest.mark.parametrize("name", [f".part-000000.parquet.{32 * '0'}.tmp", "journal-000000.jsonl"])
+def test_what_a_dead_job_left(output: Path, name: str) -> None:
+    """An unfinished file, and a journal whose parts the manifest has: each is said, and removed by a repair."""
+    before = tree(output)
+    (record_of(output) / name).touch()
+    (problem,) = verify(output)
+    assert problem.startswith(f"{record_of(output) / name}: was left by a job that died. Repair it with")
+    assert verify(output, repair=True) == []
+    assert tree(output) == before
+
+
 def test_a_part_that_came_too_late(output: Path) -> None:
     """A shorter one, of a job that another had taken over from: it is found, though the journal vouches for it."""
     folder, before = names_of(output), tree(output)
