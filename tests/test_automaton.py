@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from namegen.corpus.ngrams import NgramCounts, count_ngrams
 from namegen.errors import ArtifactError, ModelError
 from namegen.models import bigram, kneser_ney, neural_bigram, uniform
 from namegen.training.quantise import quantise
-from namegen.vocabulary import Vocabulary
+from namegen.vocabulary import LEADS, MAX_LENGTH, TAILS, Vocabulary
 from strategies import names as some_names
 from strategies import tables
 
@@ -38,6 +39,8 @@ def check_invariants(automaton: Automaton, probabilities: NDArray[np.float64], c
     assert (successor[:, 0] == 0).all(), "A4"
     assert ((successor[:, 1:] > 0) & (successor[:, 1:] < automaton.states)).all(), "A4"
     assert counts.contexts()[0] == ".", "A5"
+    lengths = automaton.context_lengths[: counts.states]  # without those that were added
+    assert lengths.tolist() == [len(context) for context in counts.contexts()]
     reached = weights[:, 0] > 0
     for _ in range(automaton.states):
         reached = reached | ((weights[:, 1:] > 0) & reached[successor[:, 1:]]).any(axis=1)
@@ -121,19 +124,28 @@ def test_tables_that_are_none() -> None:
     """A table that is no distribution, of another shape, or without a way to the end is refused with the reason."""
     counts = count_ngrams(["ab"], Vocabulary(".ab"), 2)
     good = bigram.fit(counts)
-    cases = {
-        "shape": good[:2],
-        "negative or not a number": np.where(good == good[0, 0], np.nan, good),
-        "must sum to 1 within": good * (1 + 1e-9),
-        "cannot reach the end": np.array([[0.5, 0.5, 0], [0, 0, 1.0], [0, 1.0, 0]]),
-    }
-    for message, table in cases.items():
+    cases = [
+        ("shape", good[:2]),
+        ("shape", np.vstack([good, good])),
+        ("negative or not a number", np.where(good == good[0, 0], np.nan, good)),
+        ("must sum to 1 within", good * (1 + 1e-9)),
+        ("2 states cannot reach the end; the first is state 1", np.array([[0.5, 0.5, 0], [0, 0, 1.0], [0, 1.0, 0]])),
+        ("1 states cannot reach the end; the first is state 1", np.array([[0.5, 0.5, 0], [0, 1.0, 0], [1.0, 0, 0]])),
+    ]
+    for message, table in cases:
         with pytest.raises(ModelError, match=message):
             quantise(table, counts)
     negative = good.copy()
     negative[0] = [-0.5, 1.0, 0.5]
     with pytest.raises(ModelError, match="negative"):
         quantise(negative, counts)
+
+
+def test_the_least_way_to_the_end() -> None:
+    """A weight of 1 is a way, also where it is the only one."""
+    counts = count_ngrams(["ab"], Vocabulary(".ab"), 2)
+    table = np.array([[0, 1.0, 0], [0, 1.0, 1e-300], [1e-300, 0, 1.0]])
+    assert quantise(table, counts).weights.tolist() == [[0, TOTAL, 0], [0, TOTAL - 1, 1], [1, 0, TOTAL - 1]]
 
 
 def test_score_is_the_sum_of_logs(automaton: Automaton) -> None:
@@ -226,6 +238,66 @@ def test_a_sound_checksum_does_not_excuse_bad_arrays(tmp_path: Path, automaton: 
         artifact.save(bad, tmp_path / "automaton.safetensors")
         with pytest.raises(ArtifactError, match="altered"):
             load(tmp_path)
+
+
+def changed(array: NDArray[Any], row: int, *values: int) -> NDArray[Any]:
+    """A copy whose row begins with other values, and else is 0."""
+    array = array.copy()
+    array[row] = 0
+    array[row, : len(values)] = values
+    return array
+
+
+def test_what_is_sound(automaton: Automaton) -> None:
+    """The ends of each range are; what is past them, of another type or of another shape is not."""
+    weights, successor, lengths = automaton.weights, automaton.successor, automaton.context_lengths
+    two, last = Vocabulary(".a"), automaton.states - 1
+    one = Automaton(two, 2, np.array([[TOTAL, 0]]), np.zeros((1, 2), np.int32), np.ones(1, np.uint8))
+    sound: list[dict[str, Any]] = [
+        *({"order": order} for order in (2, MAX_LENGTH + 2)),
+        *({"cap": cap} for cap in (1, MAX_LENGTH)),
+        {"weights": changed(weights, 3, TOTAL - 1, 1)},
+        {"successor": changed(successor, 3, 0, last)},
+        {"vocabulary": two, **{name: getattr(one, name) for name in artifact._ARRAYS}},
+    ]
+    unsound: list[dict[str, Any]] = [
+        *({"order": order} for order in (1, MAX_LENGTH + 3, 2.0, np.int64(2))),
+        *({"cap": cap} for cap in (0, MAX_LENGTH + 1, True, 2.0)),
+        *({"weights": weights.astype(kind)} for kind in (np.float64, np.uint64)),
+        *({"successor": successor.astype(kind)} for kind in (np.int64, np.uint32)),
+        *({"context_lengths": lengths.astype(kind)} for kind in (np.int8, np.int64)),
+        *({"context_lengths": other} for other in (lengths[1:], np.append(lengths, lengths[:1]), lengths[:, None])),
+        *({name: getattr(automaton, name)[1:]} for name in ("weights", "successor")),
+        *({name: np.vstack([array := getattr(automaton, name), array[:1]])} for name in ("weights", "successor")),
+        {"weights": np.pad(weights, ((0, 0), (0, 1)))},
+        {"weights": weights[:, :-1], "successor": successor[:, :-1]},
+        *({"weights": np.pad(weights, pad), "successor": np.pad(successor, pad)} for pad in [((0, 0), (0, 1))]),
+        {name: getattr(automaton, name)[:0] for name in artifact._ARRAYS},
+        {"weights": changed(weights, 3, -1, 1, TOTAL)},
+        *({"weights": changed(weights, 3, TOTAL + step)} for step in (-1, 1)),
+        {"weights": changed(weights, 3, TOTAL, 2**62, 2**62, 2**62, 2**62)},  # their sum overflows to the right one
+        *({"successor": changed(successor, 3, 0, state)} for state in (-1, last + 1)),
+        {"successor": changed(successor, 3, 1)},
+    ]
+    for changes in sound:
+        assert replace(automaton, **changes).is_sound, changes
+    for changes in unsound:
+        assert not replace(automaton, **changes).is_sound, changes
+
+
+def test_what_decides_the_names(automaton: Automaton) -> None:
+    """The identity of the automaton, to the bit, the version and the seed; it can be changed by nobody."""
+    codes = Vocabulary(".ab" + chr(LEADS) + chr(LEADS + 1) + chr(TAILS) + chr(TAILS + 1), rare="xyz")
+    weights, successor, lengths = np.full((2, 7), 5), np.ones((2, 7), np.int32), np.ones(2, np.uint8)
+    for one, head in (
+        (automaton, '[".abcdefghijklmnopqrstuvwxyz", 2, 64, [27, 27]]'),
+        (Automaton(codes, 3, weights, successor, lengths, 9), f'[{json.dumps(codes.symbols)}, "xyz", 3, 9, [2, 7]]'),
+    ):
+        arrays = one.weights.astype("<i8"), one.successor.astype("<i4"), one.context_lengths
+        sha256 = hashlib.sha256(head.encode() + b"".join(array.tobytes() for array in arrays)).hexdigest()
+        assert one.stream(7) == {"automaton_sha256": sha256, "stream_version": 1, "seed": 7}
+    with pytest.raises(FrozenInstanceError):
+        automaton.cap = 63  # type: ignore[misc]
 
 
 def test_a_type_that_numpy_lacks(tmp_path: Path, automaton: Automaton) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from unicodedata import normalize
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 import namegen
 from namegen.automaton import artifact
 from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.automaton.walk import walk
 from namegen.corpus.corpus import corpus_of, split
 from namegen.corpus.ngrams import count_ngrams
 from namegen.corpus.pairs import keep_allowed
@@ -103,6 +105,23 @@ def test_the_cap_counts_characters() -> None:
     assert quantise(table, counts).log_prob(names[:5]) == pytest.approx(exact, abs=1e-5)
 
 
+@pytest.mark.parametrize("vocabulary", [SMALL, Vocabulary(".ab")])
+def test_a_walk_step_by_step(vocabulary: Vocabulary) -> None:
+    """All names of up to four characters, where the cap is three and any symbol may follow any."""
+    draw = np.random.default_rng(3)
+    successor = draw.integers(0, 4, (4, len(vocabulary)), np.int32)
+    table = -draw.random(successor.shape)
+
+    def score(name: str) -> float:
+        total, state = 0.0, 0
+        for symbol in [*vocabulary.encode([name])[0], *[0][len(name) // 3 :]]:
+            total, state = (total + table[state, symbol], successor[state, symbol]) if symbol >= 0 else (-np.inf, 0)
+        return total if len(name) <= 3 else -np.inf
+
+    names = ["".join(letters) for size in range(5) for letters in product("abxyz?", repeat=size)]
+    assert walk(names, vocabulary, successor, table, 3).tolist() == [score(name) for name in names]
+
+
 def test_all_probability_is_on_names() -> None:
     """All names of n characters have the share that a walk gives to ending after n; it knows symbols and no names."""
     automaton = fitted(["ab", "x", "yz", "za"], 2)
@@ -122,7 +141,9 @@ def test_all_probability_is_on_names() -> None:
         names = [name + letter for name in names for letter in "abxyz"]
 
 
-@pytest.mark.parametrize("wrong", ["a tail alone", "a lead alone", "no code", "begins in a code"])
+@pytest.mark.parametrize(
+    "wrong", ["a tail alone", "a tail hardly ever", "a tail first", "a lead alone", "no code", "begins in a code"]
+)
 def test_an_automaton_that_does_not_spell(tmp_path: Path, wrong: str) -> None:
     """It is refused: what it draws would be no text."""
     whole = fitted(["ab", "xy", "z"], 2)
@@ -131,6 +152,12 @@ def test_an_automaton_that_does_not_spell(tmp_path: Path, wrong: str) -> None:
     if wrong == "a tail alone":
         weights[1] = 0
         weights[1, [0, tail]] = TOTAL // 2
+    elif wrong == "a tail hardly ever":
+        weights[1] = 0
+        weights[1, [0, tail]] = TOTAL - 1, 1
+    elif wrong == "a tail first":
+        weights[0] = 0
+        weights[0, [1, tail]] = TOTAL // 2
     elif wrong == "a lead alone":
         weights[first] = 0
         weights[first, [0, tail]] = TOTAL // 2

@@ -5,6 +5,7 @@ One file, as each case is a few lines against the same finished job.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -29,10 +30,12 @@ from namegen.outputs.journal import Journal, Part
 from namegen.outputs.layout import aside_folder, part_number, record_folder
 from namegen.outputs.manifests import Writing, open_manifest
 from namegen.outputs.model_folder import ModelManifest
+from namegen.outputs.wish import Wish
 from namegen.outputs.writer import PARQUET, write_dataset
+from namegen.questions.question import Question
 from namegen.storage.files import sha256_of
 from namegen.storage.locks import alone_in
-from namegen.upkeep.dataset_check import DatasetCheck, Findings
+from namegen.upkeep.dataset_check import DatasetCheck, Findings, _options
 from tiny import PART, job, place, tree
 
 SEEDS = (1, 2)
@@ -368,6 +371,17 @@ def test_a_job_that_died_while_it_added(output: Path) -> None:
     assert not (output / "aside").exists()
 
 
+@pytest.mark.parametrize("name", [f".part-000000.parquet.{32 * '0'}.tmp", "journal-000000.jsonl"])
+def test_what_a_dead_job_left(output: Path, name: str) -> None:
+    """An unfinished file, and a journal whose parts the manifest has: each is said, and removed by a repair."""
+    before = tree(output)
+    (record_of(output) / name).touch()
+    (problem,) = verify(output)
+    assert problem.startswith(f"{record_of(output) / name}: was left by a job that died. Repair it with")
+    assert verify(output, repair=True) == []
+    assert tree(output) == before
+
+
 def test_a_part_that_came_too_late(output: Path) -> None:
     """A shorter one, of a job that another had taken over from: it is found, though the journal vouches for it."""
     folder, before = names_of(output), tree(output)
@@ -400,6 +414,25 @@ def test_without_a_manifest_nothing_is_decided(output: Path) -> None:
     assert tree(output) == before
     job(output)
     assert tree(output) == whole
+
+
+@pytest.mark.parametrize("left", ["manifest.json", "manifest.copy.json"])
+def test_one_manifest_that_cannot_be_used(output: Path, left: str) -> None:
+    """Altered, or of another data set, where there is no other: it says so, and leaves all as it is."""
+    record, other = (record_of(output, seed) for seed in SEEDS)
+    good = (record / left).read_bytes()
+    for name in ("manifest.json", "manifest.copy.json"):
+        (record / name).unlink()
+    for data, what in (
+        (good.replace(b'"rows": 900', b'"rows": 800'), "is not a manifest"),
+        ((other / left).read_bytes(), "is not that of this data set"),
+    ):
+        (record / left).write_bytes(data)
+        before = tree(output)
+        (problem,) = verify(names_of(output), repair=True)
+        assert what in problem
+        assert "; nor can its copy be used. If nothing can be recovered" in problem
+        assert tree(output) == before
 
 
 @pytest.mark.parametrize("files", [("manifest.json",), ("manifest.json", "manifest.copy.json")])
@@ -449,11 +482,29 @@ def test_the_command_that_finishes_is_of_the_same_model(output: Path, model: str
     source = check._source()[0]
     assert source
     state = replace(State.of(names_of(output), source.stream), asked=5000)
+    for unknown in (Findings(state), Findings(replace(state, asked=None), source=source)):
+        assert check._command(unknown) == "Run its job again, with its --count"
     said = check._command(Findings(state, source=replace(source, configuration=fit.configuration)))
     command = shlex.split(said.partition("generate.py ")[2])
     again = command_line.parse(command)
     assert pipeline.plan_fit(tiny.corpus(), again, {}).configuration == fit.configuration
     assert (again.count, again.seed, again.names, Path(again.output)) == (5000, 1, str(NAMES), output)
+
+
+@pytest.mark.parametrize(
+    ("wish", "options"),
+    [
+        (Wish(), ""),
+        (Wish(Question(prefix="a b", suffix="c", contains="d", pattern="e|f")),
+         "--prefix 'a b' --suffix c --contains d --pattern 'e|f'"),
+        (Wish(Question(length=(4, None), without=("a",))), "--length 4- --without FILE"),
+        (Wish(Question(length=(0, 8), block=("a",))), "--length 0-8 --block FILE"),
+        (Wish(Question(novel=True), temperature=0.5), "--temperature 0.5 --novel"),
+        (Wish(distinct=True), "--distinct"),
+    ],
+)  # fmt: skip
+def test_the_options_of_what_was_asked_for(wish: Wish, options: str) -> None:
+    assert " ".join(_options(wish)) == options
 
 
 def test_a_repair_of_a_data_set_that_was_growing(output: Path) -> None:
@@ -575,3 +626,85 @@ def test_a_newer_format(output: Path) -> None:
 def test_what_is_no_data_set(tmp_path: Path) -> None:
     assert "there is no such folder" in verify(tmp_path / "none")[0]
     assert "holds no model and no data set" in verify(tmp_path)[0]
+
+
+def test_places_that_are_no_folders(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, a name that no folder can have, and a disk that does not answer."""
+    assert "test_damage.py: is not a folder. Name one that a job has printed" in verify(__file__)[0]
+    for name in ("a\0b", "x" * 300):
+        assert "there is no such folder" in verify(name)[0]
+
+    numbers = [errno.EIO, errno.ESTALE]
+
+    def fails(path: Path) -> bool:
+        raise OSError(numbers[0], os.strerror(numbers.pop(0)), str(path))
+
+    monkeypatch.setattr(Path, "is_dir", fails)
+    for why in ("Input/output error", "Stale file handle"):
+        (problem,) = verify(output)
+        assert problem.startswith(f"{output}: cannot be read ({why})")
+
+
+def test_what_is_logged(output: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each folder that was checked, models first: what was compared, or how many faults there are."""
+    caplog.set_level(logging.INFO, "namegen")
+    one, two = (names_of(output, seed) for seed in SEEDS)
+    job(output, count=PART, seed=3)
+    caplog.clear()
+    (one / "x").touch()
+    (one / "y").touch()
+    (two / "x").touch()
+    assert [line.partition(": ")[0] for line in verify(output)] == [f"{one}/x", f"{one}/y", f"{two}/x"]
+    model, *datasets = caplog.messages
+    assert model.startswith(f"{place(output).path}: ")
+    small = f"{names_of(output, 3)}: 200 names in 1 part, up to 4,096 rows of each compared with the model"
+    assert sorted(datasets) == [f"{one}: 2 faults", f"{two}: 1 fault", small]
+    caplog.clear()
+    assert verify(one.parent, deep=True, repair=True) == []
+    compared = "900 names in 5 parts, every row compared with the model"
+    assert {f"{one}: {compared}", f"{two}: {compared}"} < set(caplog.messages)
+    assert f"{one}/x is now {on_disk(aside_folder(one)) / 'x'}" in caplog.messages
+    assert not any("were made again" in message for message in caplog.messages)
+    check = DatasetCheck(one)
+    assert check.faults() == []
+    assert check.summary.endswith("up to 4,096 rows of each compared with the model")
+
+
+@pytest.mark.parametrize("file", [None, "/x/y"])
+def test_a_repair_that_fails(output: Path, monkeypatch: pytest.MonkeyPatch, file: str | None) -> None:
+    """It says why, and of what; nothing is repaired that is right."""
+
+    def full(_: DatasetCheck) -> None:
+        raise OSError(errno.ENOSPC, "No space left", file)
+
+    monkeypatch.setattr(DatasetCheck, "repair", full)
+    assert verify(names_of(output), repair=True) == []
+    (names_of(output) / "x").touch()
+    assert len(verify(names_of(output))) == 1
+    (problem,) = verify(names_of(output), repair=True)
+    assert problem == f"{file or names_of(output)}: could not be repaired (No space left)."
+
+    def newer(_: DatasetCheck) -> None:
+        raise ArtifactError("of a newer kind", "a place", "Upgrade")
+
+    monkeypatch.setattr(DatasetCheck, "repair", newer)
+    assert verify(names_of(output), repair=True) == ["a place: of a newer kind. Upgrade."]
+
+
+def test_a_folder_that_cannot_be_looked_at(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a fault of its own, and the others are looked at all the same."""
+    scandir = os.scandir
+
+    def fails(path: Path | str) -> object:
+        if str(path).endswith("names"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fails)
+    on_disk(place(output).path / "names.parquet").unlink()
+    first, second = verify(output)
+    assert "names.parquet: is missing" in first
+    assert second.startswith(f"{output / 'names'}: cannot be read (Permission denied)")
+    monkeypatch.setattr("namegen.upkeep.verify.is_busy", lambda place: fails(place / "names"))
+    (problem,) = verify(names_of(output))
+    assert problem.startswith(f"{record_of(output) / 'names'}: cannot be read (Permission denied)")

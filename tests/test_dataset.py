@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import on_disk
-from namegen.errors import ArtifactError
+from namegen.errors import ArtifactError, LeaseError
 from namegen.outputs import dataset
-from namegen.outputs.journal import Journal
+from namegen.outputs.journal import Journal, Part
 from namegen.outputs.layout import dataset_folder, part_name, part_number, record_folder
-from namegen.outputs.writer import Written, write_dataset
+from namegen.outputs.writer import Survey, Written, in_order, make_parts, restore_parts, write_dataset, write_part
+from namegen.storage.files import UNHELD, sha256_of
 from namegen.upkeep.dataset_check import DatasetCheck
 from tiny import tree
 
@@ -287,6 +290,20 @@ def test_a_part_that_nothing_vouches_for_is_made_again(tmp_path: Path, folder: P
     assert tree(tmp_path) == before
 
 
+def test_a_part_that_is_not_as_recorded(tmp_path: Path, folder: Path) -> None:
+    """It is made again, and named, also if it is as long as it was; one that is gone is not named."""
+    make(folder, 3500)
+    before = tree(tmp_path)
+    same, longer = folder / part_name(1), folder / part_name(2)
+    same.write_bytes(same.read_bytes().replace(b"PAR1", b"PAR2"))
+    longer.write_bytes(longer.read_bytes() + b"\0")
+    (folder / part_name(3)).unlink()
+    written, asked = make(folder, 1)
+    assert written == Written(3500, kept=1, made=3, replaced=(same.name, longer.name))
+    assert asked == [(1000, 1000), (2000, 1000), (3000, 500)]
+    assert tree(tmp_path) == before
+
+
 def test_parts_of_a_longer_run_that_died_go(folder: Path) -> None:
     """Nothing vouches for parts behind the manifest's: a reader of the folder would take them for the data set's."""
     make(folder, 3000)
@@ -303,3 +320,137 @@ def test_another_stream_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ArtifactError, match="another output folder"):
         make(folder, 1500, seed=8)
     assert tree(tmp_path) == before
+
+
+def test_what_a_part_is(tmp_path: Path) -> None:
+    """Row groups of 131,072, encodings that every reader knows, and what the rows are."""
+    rows = 2**17 + 1
+    table = pa.table({"index": np.arange(rows), "name": ["ab"] * rows, "log_prob": np.ones(rows)})
+    write_part(tmp_path / "~part", table, {"seed": 7})
+    file = pq.ParquetFile(tmp_path / "~part")
+    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    assert [group.num_rows for group in groups] == [2**17, 1]
+    columns = [groups[0].column(number) for number in range(3)]
+    encodings = ["DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "PLAIN"]
+    assert [set(column.encodings) - {"RLE"} for column in columns] == [{encoding} for encoding in encodings]
+    assert {column.compression for column in columns} == {"ZSTD"}
+    assert file.schema_arrow.metadata[b"namegen"] == b'{"seed": 7}'
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_how_far_work_runs_ahead(workers: int) -> None:
+    """Four for each worker beyond the oldest; what follows is not even asked for until that one is taken."""
+    asked: list[int] = []
+
+    def arguments() -> Iterator[int]:
+        for number in range(20):
+            asked.append(number)
+            yield number
+
+    results = in_order(lambda number: -number, arguments(), workers)  # type: ignore[arg-type]
+    for number in range(20):
+        assert next(results) == -number
+        assert len(asked) == min(4 * workers + 1 + number, 20)
+    assert not list(results)
+
+
+class Watched:
+    """A lock that tells what is asked of it; `fails` says at which check it turns out to be another's."""
+
+    key = ""
+
+    def __init__(self, record: Path, fails: int = -1) -> None:
+        self.events, self.record, self.fails = list[str](), record, fails
+
+    def check(self) -> None:
+        if len(self.events) == self.fails:
+            for left in self.record.glob(".*.tmp"):  # as its new holder does
+                left.unlink()
+            raise LeaseError("was taken over", "", "")
+        self.events.append("check")
+
+    def put(self, temporary: Path, path: Any) -> None:  # noqa: ANN401 - a path
+        self.events.append(path.name)
+        UNHELD.put(temporary, path)
+
+
+def test_when_the_lock_is_looked_at(tmp_path: Path, folder: Path) -> None:
+    """Before the first line of the journal, each part, and each manifest, of which the copy comes first."""
+    record = on_disk(record_folder(folder))
+    watched = Watched(record)
+    write_dataset(folder, 1500, STREAM, Maker(), {}, watched)
+    assert watched.events == [*["check"] * 4, "manifest.copy.json", "check", "manifest.json"]
+    whole = tree(tmp_path)
+    again = Watched(record)
+    write_dataset(folder, 1500, STREAM, Maker(), {}, again)
+    assert again.events == ["check"]
+    for fails, left in enumerate([[], [JOURNAL], [JOURNAL], [JOURNAL]]):
+        shutil.rmtree(tmp_path / "names")
+        shutil.rmtree(tmp_path / "datasets")
+        with pytest.raises(LeaseError, match="was taken over"):
+            write_dataset(folder, 1500, STREAM, Maker(), {}, Watched(record, fails))
+        assert [file.name for file in record.iterdir()] == left
+        assert len(list(folder.iterdir())) == max(fails - 1, 0)
+    write_dataset(folder, 1500, STREAM, Maker(), {})
+    assert tree(tmp_path) == whole
+
+
+def test_parts_that_are_made_elsewhere(tmp_path: Path, folder: Path) -> None:
+    """The full ones that are missing; the last one is made here, and what dead workers left is removed."""
+    make(place(tmp_path / "whole"), 3500)
+    make(folder, 1500)
+    record, asked = on_disk(record_folder(folder)), list[int]()
+    told: list[int] = []
+
+    def elsewhere(surveyed: Survey, numbers: Sequence[int]) -> list[Part]:
+        asked.extend(numbers)
+        (record / f".part-000002.parquet.{32 * '0'}.tmp").touch()
+        return make_parts(folder, numbers, surveyed.count, STREAM, Maker(), journal_from=1)
+
+    maker, configuration = Maker(), {"model": "bigram-0"}
+    options: dict[str, Any] = {"on_part": told.append, "elsewhere": elsewhere}
+    written = write_dataset(folder, 3500, STREAM, maker, configuration, **options)
+    assert written == Written(3500, kept=1, made=3, replaced=())
+    assert (asked, maker.asked, told) == ([1, 2], [(3000, 500)], [1000, 500])
+    assert {file.name for file in record.iterdir()} == {"manifest.json", "manifest.copy.json"}
+    assert tree(folder) == tree(place(tmp_path / "whole"))
+    assert write_dataset(folder, 3500, STREAM, maker, configuration, **options).made == 0
+    assert asked == [1, 2]
+    (folder / part_name(0)).write_bytes(b"PAR1")
+    assert write_dataset(folder, 3500, STREAM, maker, configuration, **options).replaced == (part_name(0),)
+    assert asked == [1, 2, 0]
+
+
+def test_parts_that_are_restored(tmp_path: Path, folder: Path) -> None:
+    """Those that become what is recorded, also in the place of a link; of the others nothing changes."""
+    make(folder, 2500)
+    whole = tree(tmp_path)
+    parts = [Part(number, rows, "", 0) for number, rows in ((0, 1000), (2, 500))]
+    parts = [part._replace(sha256=sha256_of(folder / part_name(part.number))) for part in parts]
+    (folder / part_name(0)).unlink()
+    (folder / part_name(0)).symlink_to(folder / part_name(1))
+    (folder / part_name(2)).unlink()
+    wrong = parts[0]._replace(sha256=64 * "0")
+    checks: list[None] = []
+    assert restore_parts(folder, [wrong], STREAM, Maker(), check_alone=lambda: checks.append(None)) == 0
+    assert (folder / part_name(0)).is_symlink()
+    assert checks == []
+    assert restore_parts(folder, [*parts, wrong], STREAM, Maker(), check_alone=lambda: checks.append(None)) == 2
+    assert len(checks) >= 2
+    assert not (folder / part_name(0)).is_symlink()
+    assert tree(tmp_path) == whole
+    assert not list(on_disk(record_folder(folder)).glob(".*.tmp"))
+
+
+def test_folders_in_the_way(folder: Path) -> None:
+    """Of a part, or of anything in the record: each is named, and nothing is changed."""
+    make(folder, 1500)
+    record = on_disk(record_folder(folder))
+    for blocked in (folder / part_name(7), record / "manifest.copy.json.old"):
+        blocked.mkdir()
+        with pytest.raises(ArtifactError, match="is a folder where a file of the data set belongs") as caught:
+            make(folder, 2500)
+        assert caught.value.where == str(blocked)
+        blocked.rmdir()
+    (folder / "notes").mkdir()
+    assert make(folder, 1500)[0].kept == 2

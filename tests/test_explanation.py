@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namegen.automaton.automaton import TOTAL
+from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.automaton.explanation import explain
+from namegen.automaton.logarithm import ln
 from namegen.corpus.corpus import Corpus
 from namegen.corpus.ngrams import count_ngrams
 from namegen.errors import SettingError
@@ -22,6 +24,7 @@ from namegen.models import kneser_ney
 from namegen.training.compile import compile_model
 from namegen.training.pool import Blend
 from namegen.training.quantise import quantise
+from namegen.vocabulary import LEADS, TAILS, Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,28 @@ def test_emma(model: Model) -> None:
         assert [tuple(other.values()) for other in row["alternatives"]] == others
         state = model.automaton.successor[state, symbol]
     assert math.exp(steps["log_prob"].sum()) == pytest.approx(math.exp(model.score("emma")))
+
+
+def test_codes() -> None:
+    """A step is a character with both halves of its code; a half alone is no alternative."""
+    vocabulary = Vocabulary(".ab" + chr(LEADS) + chr(LEADS + 1) + chr(TAILS) + chr(TAILS + 1), rare="xyz")
+    #                      .  a  b  leads  tails
+    weights = np.array([[2, 3, 1, 8, 2, 0, 0], [0, 0, 0, 0, 0, 12, 4], [0, 0, 0, 0, 0, 0, 16]]) * (TOTAL // 16)
+    successor = np.array([[0, 0, 0, 1, 2, 0, 0]] * 3, np.int32)
+    automaton = Automaton(vocabulary, 3, weights, successor, np.array([1, 2, 3], np.uint8), cap=4)
+    steps = explain(automaton, "axyb", 9).to_dict(as_series=False)
+    assert steps["symbol"] == list("axyb.")
+    assert steps["probability"] == [3 / 16, 8 / 16 * 12 / 16, 8 / 16 * 4 / 16, 1 / 16, 1.0]
+    logs = ln(weights / TOTAL)
+    assert steps["log_prob"] == [logs[0, 1], logs[0, 3] + logs[1, 5], logs[0, 3] + logs[1, 6], logs[0, 2], 0.0]
+    assert steps["context"] == [".", ".a", "x", "y", "yb"]
+    assert steps["known"] == [".", "a", "x", "y", "b"]
+    others = [[".", "b"], ["a", ".", "b"], ["a", ".", "b"], ["a", "."], []]
+    assert [[other["symbol"] for other in row] for row in steps["alternatives"]] == others
+    impossible = explain(automaton, "az", 1)  # its lead may follow, its tail never
+    assert impossible.row(1) == (2, ".a", "a", "z", 0.0, -math.inf, [{"symbol": "a", "probability": 3 / 16}])
+    assert len(impossible) == 2
+    assert len(explain(automaton, "zab", 0)) == 1
 
 
 def test_what_cannot_be_spelt(model: Model) -> None:

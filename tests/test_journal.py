@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     for count in (5, 9, 2):
         journal.ask(count)
     assert journal.read() == ({3: PART._replace(size=100), 0: Part(0, 1, SHA, 0)}, 9)
+    stream = sha256(b'{"automaton_sha256": "a", "seed": 1}').hexdigest()[:16]
+    assert lines_of(tmp_path)[0] == {"stream": stream, "number": 3, "rows": 7, "sha256": SHA, "size": 99}
+    assert lines_of(tmp_path)[-1] == {"stream": stream, "asked": 2}
     # whatever the order in which the keys of a stream come
     assert Journal(tmp_path, dict(reversed(STREAM.items()))).read() == journal.read()
     assert Journal(tmp_path, {**STREAM, "seed": 2}).read() == ({}, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from namegen.errors import LeaseError
 from namegen.outputs import dataset
 from namegen.storage import leases
 from namegen.storage.files import Hold, Location, entries, location, write_atomically
-from namegen.storage.leases import Lease, Seen, is_leased
+from namegen.storage.leases import Lease, Seen, is_leased, leased
 from namegen.storage.locks import alone_in
 from namegen.storage.object_store import EXTRAS, RemotePath, Tag
 
@@ -141,6 +143,46 @@ def test_who_is_busy(folder: RemotePath, clock: Clock) -> None:
     clock.on_sleep = first.release
     assert not is_leased(folder)
     assert not is_leased(folder)
+
+
+@pytest.mark.parametrize(("ours", "pause"), [("60", 1), ("6", 0.1), ("600", 1)])
+def test_how_long_a_look_takes(
+    folder: RemotePath, clock: Clock, monkeypatch: pytest.MonkeyPatch, ours: str, pause: float
+) -> None:
+    """Half the holder's term where it is dead, and no longer than its next renewal where it lives."""
+    lease, looks = held(folder), list[float]()
+    monkeypatch.setenv("NAMEGEN_LEASE_SECONDS", ours)
+    clock.on_sleep = lambda: looks.append(clock.now)
+    assert not is_leased(folder)
+    assert looks[0] == pause
+    assert 30 <= looks[-1] < 30 + 2 * pause
+    clock.on_sleep = lambda: clock.now < 40 or lease.renew()
+    assert is_leased(folder)
+    assert 40 <= clock.now < 40 + 2 * pause
+
+
+def test_a_lock_that_nobody_understands(folder: RemotePath, clock: Clock) -> None:
+    """It may be of a newer version, so it is respected for a term of ours; then the numbers begin anew."""
+    (folder / ".lock").write_bytes(b"?")
+    clock.on_sleep = lambda: (folder / ".lock").write_bytes(b"%d" % clock.now) if clock.now < 20 else None
+    assert is_leased(folder)
+    lease = held(folder)
+    assert clock.now == 19 + 61
+    assert lease.key.startswith("1-")
+
+
+def test_what_a_lock_says(folder: RemotePath) -> None:
+    """Who holds it, where, and for how long; afterwards, that it is free. That of an empty folder goes."""
+    for generation, place in ((1, folder), (2, folder), (1, folder / "empty")):
+        with leased(place) as lease:
+            holder = Seen.now(place).holder
+            assert holder
+            assert holder.key == lease.key == f"{generation}-{holder.owner}"
+            assert (holder.host, holder.process) == (platform.node(), os.getpid())
+            assert (holder.term, holder.renewals, holder.is_released) == (60, 0, False)
+            assert not Seen.now(place).is_free
+        assert Seen.now(place).is_free
+    assert list(folder.entries()) == [".lock", "x"]
 
 
 def test_a_lock_that_came_in_between(folder: RemotePath, clock: Clock) -> None:

@@ -8,17 +8,21 @@ import logging
 import os
 import platform
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
+import portalocker
 import pytest
 
 import namegen
 from conftest import ROOT
 from namegen.errors import OutputError
+from namegen.storage import flocks
 from namegen.storage.files import LOCK
 from namegen.storage.locks import alone_in, holder_of, is_busy
 from servers import wait_until
@@ -82,6 +86,19 @@ def test_a_folder_that_goes_while_another_waits(tmp_path: Path, caplog: pytest.L
         assert waiter.result(10)
 
 
+def test_a_folder_that_goes_at_once(tmp_path: Path) -> None:
+    """As often as that happens before its lock is made, it is made again."""
+    tries = iter([False, False, True])
+
+    def make(folder: Path) -> None:
+        if next(tries):
+            folder.mkdir()
+
+    with flocks.locked(tmp_path / "f", make) as holder:
+        assert json.loads((tmp_path / "f" / LOCK).read_text())["owner"] == holder.owner
+    assert next(tries, None) is None
+
+
 def test_a_stopped_process_keeps_its_lock(tmp_path: Path) -> None:
     """And the file says whose it is; when it has ended, the file says that."""
     with hold(tmp_path, 0.5) as process:
@@ -98,6 +115,46 @@ def test_a_stopped_process_keeps_its_lock(tmp_path: Path) -> None:
     assert (holder.owner, holder.is_released) == (said["owner"], True)
     with alone_in(tmp_path) as after:
         assert after.key.startswith(f"{said['generation'] + 1}-")
+
+
+def test_what_a_lock_says(tmp_path: Path) -> None:
+    """Whole words also over longer ones; whoever may write in the folder may write it."""
+    (tmp_path / LOCK).write_bytes(b"?" * 5000)
+    before = os.umask(0o002)
+    try:
+        for generation, folder in ((1, tmp_path), (2, tmp_path), (1, tmp_path / "new")):
+            with alone_in(folder) as held:
+                said = json.loads((folder / LOCK).read_text())
+            own = {"host": platform.node(), "process": os.getpid(), "is_released": False}
+            assert said == {"owner": said["owner"], "generation": generation, **own}
+            assert held.key == f"{generation}-{said['owner']}"
+            assert json.loads((folder / LOCK).read_text()) == {**said, "is_released": True}
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new" / LOCK).stat().st_mode) == 0o664
+
+
+def test_a_process_that_only_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two may look at once; one that looked for an instant is not taken for a job, and one that works is after 1 s."""
+    with alone_in(tmp_path):
+        pass
+    clock, waits = [100.0], list[float]()
+    tries = iter([False, False, True, *[False] * 100])
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        clock[0] += 0.25
+
+    monkeypatch.setattr(flocks, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    with (tmp_path / LOCK).open("rb") as file:
+        portalocker.lock(file, portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING)
+        assert not is_busy(tmp_path)
+    assert waits == []
+    monkeypatch.setattr(flocks, "_try", lambda *_: next(tries))
+    assert not is_busy(tmp_path)
+    assert waits == [0.05] * 2
+    assert is_busy(tmp_path)
+    assert waits == [0.05] * 7
 
 
 def test_an_error_inside_leaves_no_lock(tmp_path: Path) -> None:

@@ -37,8 +37,11 @@ def test_its_bits_are_fixed() -> None:
 
 
 def test_ten_thousand_values_to_the_last_bit() -> None:
-    bits = ln(np.arange(1, 10_000) / 10_000).astype("<f8").tobytes()
+    """Among few others and among so many that they take several blocks."""
+    values = np.arange(1, 10_000) / 10_000
+    bits = ln(values).astype("<f8").tobytes()
     assert hashlib.sha256(bits).hexdigest() == GOLDEN
+    assert ln(np.tile(values, (5, 1))).astype("<f8").tobytes() == 5 * bits
 
 
 GOLDEN = "eddc7dcb192c285247691ad6a17b525d9b72d1d273317d36568cc308b416192a"

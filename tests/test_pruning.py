@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import time
 from datetime import timedelta
@@ -20,6 +21,7 @@ from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.layout import dataset_folder, record_folder, report_folder
 from namegen.outputs.manifests import Writing
 from namegen.outputs.model_folder import ModelManifest
+from namegen.outputs.room import readable_size
 from namegen.storage.files import Location, location
 from namegen.storage.leases import Lease
 from namegen.storage.locks import alone_in
@@ -138,6 +140,68 @@ def test_an_unfinished_one_that_is_new_stays(output: Path) -> None:
         for name in ("manifest.json", "manifest.copy.json"):
             (record(output, seed) / name).unlink()
     assert names(prune(output, 2)) == ["seed=2"]
+
+
+@pytest.mark.parametrize(("minutes", "is_old"), [(9, False), (11, True)])
+def test_when_an_unfinished_one_is_old(output: Path, minutes: float, is_old: bool) -> None:  # noqa: FBT001 - pytest
+    """If nothing was added for ten minutes to its parts, nor to its record."""
+    for name in ("manifest.json", "manifest.copy.json"):
+        (record(output, 1) / name).unlink()
+    for one, other in ((night(output, 1), record(output, 1)), (record(output, 1), night(output, 1))):
+        os.utime(one, (0, time.time() - 60 * minutes))
+        os.utime(other, (0, 86400))
+        assert ("seed=1" in names(prune(output, 0))) == is_old
+
+
+def test_what_a_line_says(output: Path) -> None:
+    """The place, the names, the size of parts and record, and when they were made; or that it is unfinished."""
+    (night(output, 1) / f".empty.{32 * '0'}.tmp").touch()
+    size = sum(file.stat().st_size for folder in (night(output, 1), record(output, 1)) for file in folder.iterdir())
+    (old,) = prune(output, 4).removable
+    assert (old.rows, old.size) == (300, size)
+    made = "2026-10-01T01:00:00+00:00"
+    assert str(old) == f"{night(output, 1)} (300 names, {readable_size(size)}, {made})"
+    for name in ("manifest.json", "manifest.copy.json"):
+        (record(output, 1) / name).unlink()
+    os.utime(night(output, 1), (0, 86400))
+    os.utime(record(output, 1), (0, 86400))
+    *_, unfinished, model = prune(output, 0).removable
+    assert str(unfinished) == f"{night(output, 1)} (unfinished, {readable_size(unfinished.size)})"
+    assert str(model) == f"{model.path} (a model, {readable_size(model.size)}, 2026-10-01T00:00:00+00:00)"
+
+
+def test_what_begins_in_the_meantime(output: Path) -> None:
+    """A model of which names are being made again stays, also where they lie in the record alone."""
+    model = on_disk(tiny.place(output).path)
+    for folder in (night(output, 9), record(output, 9)):
+        pruned = find_old(output, 0)
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+        removed = [old.path for old in pruning.remove(output, pruned)]
+        assert pruned.removable[-1].path == model
+        assert model not in removed
+        assert model.is_dir()
+        shutil.rmtree(folder)
+
+
+def test_what_is_ours(output: Path) -> None:
+    """What dead jobs left is; another file is not, in the record and in the model's folder neither."""
+    model = on_disk(tiny.place(output).path)
+    for folder in (night(output, 1), record(output, 1), model):
+        (folder / f".file.{32 * '0'}.tmp").touch()
+    assert prune(output, 0).foreign == []
+    for folder, foreign in (
+        (night(output, 1), night(output, 1)),
+        (record(output, 1), night(output, 1)),
+        (model, model),
+    ):
+        for name in ("mine", "journal-0.jsonl", ".removed-1"):
+            (folder / name).touch()
+            assert [old.path for old in prune(output, 0).foreign] == [foreign]
+            (folder / name).unlink()
+    (output / ".removed-1").mkdir()
+    assert len(prune(output, 0, remove=True).removable) == 6
+    assert (output / ".removed-1").is_dir()
 
 
 def test_what_a_newer_version_made_is_not_judged(output: Path) -> None:

@@ -18,6 +18,8 @@ from namegen.errors import CorpusError, SettingError
 from namegen.model import Model
 from namegen.sampling.reference import ReferenceSampler
 from namegen.sampling.stream import (
+    LARGEST_TEXT,
+    MAX_BATCH,
     MAX_INDEX,
     MAX_SEED,
     arrow_strings,
@@ -27,7 +29,7 @@ from namegen.sampling.stream import (
     with_novelty,
 )
 from namegen.training.quantise import quantise
-from namegen.vocabulary import Vocabulary
+from namegen.vocabulary import MAX_LENGTH, Vocabulary
 from strategies import names as some_names
 from strategies import tables
 
@@ -248,8 +250,10 @@ def test_what_a_row_takes(automaton: Automaton) -> None:
     assert few == pytest.approx(sample(automaton, 1, 5, 10).nbytes / 10)
 
 
-def test_as_much_text_as_arrow_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("namegen.sampling.stream.LARGEST_TEXT", 5)
-    assert arrow_strings(["ab", "cñ"]).to_pylist() == ["ab", "cñ"]
-    with pytest.raises(CorpusError, match="more than 5 bytes"):
-        arrow_strings(["abc", "cñ"])
+def test_as_much_as_arrow_holds(automaton: Automaton, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offsets of 32 bits bound a batch, of the longest names of four bytes a character, and are never passed."""
+    assert np.iinfo(np.int32).max == LARGEST_TEXT
+    assert LARGEST_TEXT // (4 * MAX_LENGTH) == MAX_BATCH
+    monkeypatch.setattr("namegen.sampling.stream.MAX_BATCH", 5)
+    for batch, sizes in ((9, [5, 5, 2]), (5, [5, 5, 2]), (4, [4, 4, 4])):
+        assert [some.num_rows for some in sample_batches(automaton, 1, 3, 12, batch=batch)] == sizes

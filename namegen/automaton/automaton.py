@@ -36,7 +36,7 @@ STREAM_VERSION = 1  # of the names drawn from an automaton; any change of a draw
 TOTAL = 2**32  # the sum of a row's weights
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Automaton:
     """A probabilistic automaton over S states and V symbols; a name is a walk from state 0 to the boundary.
 

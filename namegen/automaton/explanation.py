@@ -31,7 +31,8 @@ def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
             is_end = np.arange(len(symbols)) == 0
             weights, log_probabilities = TOTAL * is_end, np.where(is_end, 0.0, -np.inf)
         number = codes[0]
-        weight, log_prob = (0, -np.inf) if number < 0 else (int(weights[number]), float(log_probabilities[number]))
+        weight = 0 if number < 0 else int(weights[number])
+        log_prob = float(log_probabilities[number])
         probability = weight / TOTAL
         by_weight = np.argsort(-weights[: vocabulary.first_lead], kind="stable")
         likely = [v for v in by_weight if weights[v] and v != number][:alternatives]

@@ -35,24 +35,17 @@ def walk(
     ids, lengths = vocabulary.encode(names)
     characters = np.fromiter(map(len, names), np.int64, len(names)) if vocabulary.rare else lengths
     starts = np.cumsum(lengths) - lengths
-    total = np.zeros(len(names))
-    total[characters > cap] = -np.inf
+    last = lengths - (characters == cap)  # the step of the end, or the one after which it is certain
+    total = np.where(characters > cap, -np.inf, 0.0)
     active = np.flatnonzero(characters <= cap)
-    longest = 2 * cap if vocabulary.rare else cap
-    # the step after which the end is certain
-    last = np.where(characters == cap, lengths - 1, longest)
     state = np.zeros(len(active), np.int32)
-    for step in range(longest + bool(vocabulary.rare)):
+    for step in range(int(last[active].max(initial=0)) + 1):
         inside = lengths[active] > step
         symbol = np.zeros(len(active), np.int64)
         symbol[inside] = ids[starts[active[inside]] + step]
         known = symbol >= 0
         total[active] += np.where(known, log_probabilities[state, symbol], -np.inf)
-        goes_on = inside & known
-        if vocabulary.rare:  # otherwise the last step is the cap
-            goes_on &= step < last[active]
+        goes_on = known & (last[active] > step)
         state = successor[state, symbol][goes_on]
         active = active[goes_on]
-        if not active.size:
-            break
     return total

@@ -121,7 +121,8 @@ def survey(folder: Location, count: int, stream: dict[str, Any], *, workers: int
         what = "is a folder where a file of the data set belongs"
         raise ArtifactError(what, str(place), "Move it elsewhere")
     sealed = state.sealed(stream)
-    count = max(count, sealed.rows if sealed else 0)  # a data set never shrinks
+    if sealed:
+        count = max(count, sealed.rows)  # a data set never shrinks
     numbers = range(dataset.parts_for(count))
 
     def expected(number: int) -> list[Part]:

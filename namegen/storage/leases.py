@@ -218,6 +218,6 @@ class Lease:
                     return True
                 seen = Seen.now(self._folder)
                 if not seen.holder or seen.holder.owner != holder.owner:
-                    break
+                    return False
                 self._tag = seen.tag  # of a write of ours, which we believed had failed
         return False

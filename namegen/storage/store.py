@@ -110,7 +110,6 @@ class Store:
     def check_writable(self, output: RemotePath, made: Sequence[str], readable: str) -> None:  # noqa: ARG002
         leases.term()  # refuses a bad setting; later would be too late
         probe = output / f".probe-{uuid.uuid4().hex}"
-        is_kept = False
         try:
             first = probe.write(b"first", None)
             try:
