@@ -7,9 +7,9 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
