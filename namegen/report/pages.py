@@ -190,7 +190,9 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
     yield Section(
         "How like the list the drawn names are",
         f"{quality['names'][0]:,} names were drawn from each model: the shares that are not on the list and that are "
-        "different, and how far lengths and letters are from the list's (total variation, 0 to 1).",
+        "different, the share with 12 characters or more, and how far lengths and letters are from the list's (total "
+        "variation). Told apart: how well new names are told from held-out ones by their parts; membership: how "
+        "well the probability of a name tells whether it is on the list (areas under a ROC curve, 0.5 to 1).",
         tables=[text.quality_rows(quality)],
     )
     examples = [[model, "\n".join(map(_shown, names))] for model, names in quality.select("model", "examples").rows()]
@@ -200,6 +202,13 @@ def _model_sections(manifest: ModelManifest, frames: Mapping[str, pl.DataFrame],
         tables=[[["model", "names"], *examples]],
         has_names=True,
     )
+    if likeliest := quality["likeliest"].to_list()[-1]:
+        yield Section(
+            "The likeliest new names",
+            "The most probable names that are not on the list. Fragments among them begin several names of the list.",
+            tables=[[["name"], ["\n".join(map(_shown, likeliest))]]],
+            has_names=True,
+        )
 
 
 def _of_dataset(folder: Location, manifest: DatasetManifest) -> _Content:

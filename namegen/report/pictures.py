@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from namegen.errors import printable
+from namegen.report.text import shown_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,7 +155,7 @@ def training(curves: pl.DataFrame) -> str:
 
 def nll_of_models(evaluation: pl.DataFrame, *, published: bool) -> str:
     """The NLL of each model with its standard error, for seen and unseen names; a panel for each held-out split."""
-    own = evaluation.filter(pl.col("source") == "automaton", pl.col("names") > 0)
+    own = shown_rows(evaluation).filter(pl.col("names") > 0)
     models = own["model"].unique(maintain_order=True).to_list()
     splits = [split for split in ("dev", "test") if split in own["split"]] or ["train"]
 
