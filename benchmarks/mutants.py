@@ -107,6 +107,7 @@ EQUIVALENT: dict[str, list[tuple[str, str]]] = {
         ("integer(", "what a prefetch is told: speed only"),
     ],
     "automaton/logarithm": [("_BLOCK = ", "a block of another size has the same logarithms: speed only")],
+    "automaton/rounding": [("def _round(", "without being compiled it does the same, slowly")],
     "automaton/explanation": [("len(codes) >= 2", "no character has a code of more than two symbols")],
     "outputs/writer": [
         ("@dataclass(frozen=False)", "nobody assigns to its fields"),
