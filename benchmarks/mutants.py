@@ -61,7 +61,7 @@ LIBRARIES = (
 # Which tests run against the mutants of a module: quick ones, those that fail first in front.
 TESTS = {
     "automaton/alias_tables": ["test_automaton.py"],
-    "automaton/artifact": ["test_automaton.py", "test_hostile.py"],
+    "automaton/artifact": ["test_automaton.py"],
     "automaton/automaton": ["test_automaton.py", "test_codes.py"],
     "automaton/compiled": ["test_cpu_sampler.py"],
     "automaton/explanation": ["test_explanation.py"],
