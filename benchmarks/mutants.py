@@ -107,7 +107,12 @@ EQUIVALENT: dict[str, list[tuple[str, str]]] = {
         ("integer(", "what a prefetch is told: speed only"),
     ],
     "automaton/logarithm": [("_BLOCK = ", "a block of another size has the same logarithms: speed only")],
-    "automaton/rounding": [("def _round(", "without being compiled it does the same, slowly")],
+    "automaton/rounding": [
+        ("def _round(", "without being compiled it does the same, slowly"),
+        ("lost[v] = 1.0, 0.0", "fewer are missing than weights that lost something, and those come first"),
+        ("if missing > -1", "where nothing is missing, nothing is given"),
+        ("if missing >= 0", "where nothing is missing, nothing is given"),
+    ],
     "automaton/explanation": [("len(codes) >= 2", "no character has a code of more than two symbols")],
     "outputs/writer": [
         ("@dataclass(frozen=False)", "nobody assigns to its fields"),
