@@ -112,6 +112,9 @@ EQUIVALENT: dict[str, list[tuple[str, str]]] = {
         ("lost[v] = 1.0, 0.0", "fewer are missing than weights that lost something, and those come first"),
         ("if missing > -1", "where nothing is missing, nothing is given"),
         ("if missing >= 0", "where nothing is missing, nothing is given"),
+        ("elif missing < 1", "where nothing is missing, nothing is given"),
+        ("elif missing <= 0", "where nothing is missing, nothing is given"),
+        ("lost[v] = 1.0, 2.0", "the last is the last"),
     ],
     "automaton/explanation": [("len(codes) >= 2", "no character has a code of more than two symbols")],
     "outputs/writer": [
