@@ -106,7 +106,10 @@ EQUIVALENT: dict[str, list[tuple[str, str]]] = {
         ("nogil=False", "threads wait for each other: speed only"),
         ("integer(", "what a prefetch is told: speed only"),
     ],
-    "automaton/logarithm": [("_BLOCK = ", "a block of another size has the same logarithms: speed only")],
+    "automaton/logarithm": [
+        ("_BLOCK = ", "a block of another size has the same logarithms: speed only"),
+        ("zero = x <= 0", "negative numbers are not among its arguments"),
+    ],
     "automaton/rounding": [
         ("def _round(", "without being compiled it does the same, slowly"),
         ("lost[v] = 1.0, 0.0", "fewer are missing than weights that lost something, and those come first"),
