@@ -67,7 +67,7 @@ TESTS = {
     "automaton/explanation": ["test_explanation.py"],
     "automaton/logarithm": ["test_logarithm.py", "test_cpu_sampler.py"],
     "automaton/rounding": ["test_automaton.py"],
-    "automaton/walk": ["test_codes.py", "test_automaton.py"],
+    "automaton/walk": ["test_codes.py"],
     "outputs/journal": ["test_journal.py"],
     "outputs/writer": ["test_dataset.py"],
     "outputs/wish": ["test_wishes.py"],
