@@ -18,7 +18,17 @@ from namegen.errors import ArtifactError, LeaseError, NamegenError, OutputError,
 from namegen.outputs import manifests
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, write_manifest
 from namegen.storage import disk
-from namegen.storage.files import DISK, STORE, UNHELD, location, make_folder, open_regular, sha256_of, write_atomically
+from namegen.storage.files import (
+    DISK,
+    STORE,
+    UNHELD,
+    location,
+    make_folder,
+    open_regular,
+    read_checked,
+    sha256_of,
+    write_atomically,
+)
 from namegen.storage.object_store import EXTRAS, Found, RemotePath, Tag
 
 
@@ -90,6 +100,18 @@ def test_places_as_users_name_them(remote: RemotePath) -> None:
     }.items():
         with pytest.raises(SettingError, match=what):
             location(url)
+
+
+def test_a_file_whose_checksum_is_known(tmp_path: Path) -> None:
+    """Its bytes are given only if they match; the error says what to do."""
+    (tmp_path / "f").write_bytes(b"abc")
+    known = hashlib.sha256(b"abc").hexdigest()
+    assert read_checked(tmp_path / "f", known, "Restore it") == b"abc"
+    for other in ("0" * 64, "f" * 64):
+        with pytest.raises(ArtifactError, match=r"f: was altered: its checksum does not match\. Restore it"):
+            read_checked(tmp_path / "f", other, "Restore it")
+    with pytest.raises(ArtifactError, match=r"none: is missing\. Restore it"):
+        read_checked(tmp_path / "none", known, "Restore it")
 
 
 class Example(Manifest):

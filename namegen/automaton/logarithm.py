@@ -46,7 +46,7 @@ def ln(x: ArrayLike) -> NDArray[np.float64]:
     """
     x = np.asarray(x, np.float64)
     result = np.empty(x.shape)
-    source, target = x.reshape(-1), result.reshape(-1)
+    source, target = x.ravel(), result.ravel()  # the second is a view
     for start in range(0, x.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         target[block] = _ln(source[block])
@@ -59,7 +59,7 @@ def _ln(x: NDArray[np.float64]) -> NDArray[np.float64]:
     With s = f / (2+f), ln(1+f) = f - f^2/2 + s (f^2/2 + R(s^2)), where R is the polynomial of the coefficients.
     """
     zero = x == 0
-    mantissa, k = np.frexp(np.where(zero, 1.0, x))  # in [1/2, 1)
+    mantissa, k = np.frexp(x)  # in [1/2, 1)
     small = mantissa < np.sqrt(0.5)
     f = np.where(small, mantissa * 2, mantissa) - 1
     exponent: NDArray[Any] = (k - small).astype(np.float64)

@@ -64,6 +64,6 @@ class ReferenceSampler:
         return name, log_prob
 
     def _lay_out(self, state: int) -> tuple[list[int], list[int], list[float]]:
-        weights = self._automaton.weights[state : state + 1]
-        threshold, alias = build_alias_tables(weights, self._automaton.column_bits)
-        return threshold[0].tolist(), alias[0].tolist(), ln(weights[0] / TOTAL).tolist()
+        weights = self._automaton.weights[state]
+        threshold, alias = build_alias_tables(weights[None], self._automaton.column_bits)
+        return threshold[0].tolist(), alias[0].tolist(), ln(weights / TOTAL).tolist()

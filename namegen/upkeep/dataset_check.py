@@ -207,12 +207,14 @@ class DatasetCheck:
         return self._fault(path, what)
 
     def _find_strays(self, findings: Findings) -> None:
-        known = dataset.parts_for(findings.manifest.rows) if findings.manifest else 0
+        manifest, journal = findings.manifest, findings.state.journal
         for name, size in sorted(findings.state.files.items()):
             number = part_number(name)
-            is_part = number is not None and (number < known or number in findings.state.journal)
-            is_maybe = number is not None and not findings.manifest  # without a manifest it may be a part
-            if size is not None and (is_part or is_maybe):
+            # without a manifest it may be a part
+            is_part = number is not None and (
+                not manifest or number < dataset.parts_for(manifest.rows) or number in journal
+            )
+            if size is not None and is_part:
                 continue
             findings.strays.append(self.path / name)
             what = "is not a part of the data set" if size is not None else "is a folder, and a data set has none"
