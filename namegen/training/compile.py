@@ -88,7 +88,8 @@ def compile_model(
     """The table of a model.
 
     Args:
-        budget: how many states at most. Each position's shortest context is always one.
+        budget: how many states at most. Each position's shortest context is always one, and where some symbols may not
+            follow others, so are the contexts of one symbol.
         histories: about how many to walk through.
         cap: positions from this one on are one; at least `window`.
         window: how many symbols a context has at most.
@@ -182,7 +183,7 @@ def fold(
     contexts = Contexts.of(histories, cap, window)
     symbols = len(vocabulary)
     spare = 0 if allowed is None else len(contexts.roots) * (symbols - 1)
-    kept = contexts.best(histories, budget - spare)
+    kept = contexts.best(histories, max(budget - spare, len(contexts.roots)))
     state = np.cumsum(kept, dtype=np.int32) - 1  # of each kept context; they keep their order
     backoff, length = state[contexts.backoff[kept]], contexts.length[kept]
     position = contexts.position[kept]
