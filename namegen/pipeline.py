@@ -54,11 +54,8 @@ if TYPE_CHECKING:
     from namegen.training.fit import Fitted
 
 FEW = 100  # dev names
-BASE, PER_CELL, PER_HISTORY = (
-    10**8,
-    70,
-    12,
-)  # bytes that compiling takes at its peak for each cell of the table and the histories
+# bytes that a fit takes at its peak: for each cell of the table, for each of the histories', and for all else
+PER_CELL, PER_HISTORY, ALL_ELSE = 70, 12, 4 * 10**8
 MOST = 0.9  # of the dev names
 
 T = TypeVar("T")
@@ -184,7 +181,7 @@ def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) 
 
 def _check_memory(recipe: Recipe) -> None:
     """Refuses a table that the memory cannot hold; a process that takes too much is killed without a word."""
-    needed, free = BASE + PER_CELL * recipe.cells + PER_HISTORY * recipe.histories, free_memory()
+    needed, free = ALL_ELSE + PER_CELL * recipe.cells + PER_HISTORY * recipe.histories, free_memory()
     if needed > free:
         needs = f"a table of {recipe.cells:,} cells needs about {readable_size(needed)} of memory"
         remedy = "Use fewer --cells, or a smaller --preset"

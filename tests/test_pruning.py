@@ -205,7 +205,7 @@ def test_what_is_ours(output: Path) -> None:
 
 
 def test_what_a_newer_version_made_is_not_judged(output: Path) -> None:
-    (record(output, 1) / "manifest.json").write_text('{"format_version": 4}')
+    (record(output, 1) / "manifest.json").write_text('{"format_version": 5}')
     with pytest.raises(ArtifactError, match="Upgrade namegen"):
         prune(output, 1, remove=True)
     assert night(output, 2).is_dir()

@@ -132,15 +132,15 @@ def test_manifests(tmp_path: Path) -> None:
     assert list(contents)[0] == "format_version"  # noqa: RUF015 - the order is the point
     others = [{**contents, "rows": "3"}, {**contents, "format_version": "1"}, {**contents, "versions": []}, {}, [], 3]
     deep = "[" * 100_000
-    for text in ["", "{", deep, '{"format_version": 3, "rows": ' + deep, "\xff", *map(json.dumps, others)]:
+    for text in ["", "{", deep, '{"format_version": 4, "rows": ' + deep, "\xff", *map(json.dumps, others)]:
         path.write_text(text, encoding="latin-1")
         with pytest.raises(ArtifactError, match="is not a manifest"):
             open_manifest(path.parent, Example).sound()
-    path.write_text(json.dumps({"format_version": 4}))
-    with pytest.raises(ArtifactError, match="format version 4, but this version of namegen only reads up to 3"):
+    path.write_text(json.dumps({"format_version": 5}))
+    with pytest.raises(ArtifactError, match="format version 5, but this version of namegen only reads up to 4"):
         open_manifest(path.parent, Example).sound()
-    path.write_text(json.dumps({"format_version": 2}))
-    with pytest.raises(ArtifactError, match=r"old format version 2.*Remove the output folder, and run the job again"):
+    path.write_text(json.dumps({"format_version": 3}))
+    with pytest.raises(ArtifactError, match=r"old format version 3.*Remove the output folder, and run the job again"):
         open_manifest(path.parent, Example).sound()
 
 

@@ -31,6 +31,7 @@ WINDOW = 8  # symbols of the longest context
 BLOCK = 2**13  # histories that the model is asked for at once
 DRAWN = 2**12  # names that estimate how many histories there are
 SLACK = 1.25  # that estimate may be too low by so much
+NOISE = 1e-14  # nats: of a divergence, what may be rounding
 LITTLE = 1e-6  # share of a context's mass that is too little for a mean of its own
 
 
@@ -304,7 +305,8 @@ def _divergences(
         part = sums[first : first + 2**15]
         relative = np.log(np.maximum(part, 1e-300)) - np.log(part.sum(axis=1, keepdims=True))
         relative -= base[which[first : first + 2**15]]
-        found[first : first + 2**15] = np.maximum((part * relative).sum(axis=1), 0)
+        worth = (part * relative).sum(axis=1)
+        found[first : first + 2**15] = np.where(worth > NOISE * part.sum(axis=1), worth, 0)
     return found
 
 
