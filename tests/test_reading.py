@@ -227,5 +227,5 @@ def test_tables_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["emma", "olivia", "ava"] * 10
     monkeypatch.setattr(pipeline, "free_memory", lambda: 900 * 10**6)
     namegen.fit(names, model="kneser-ney", cells=10_000)
-    with pytest.raises(SettingError, match=r"a table of 5,600,000 cells needs about .* MB of memory, and .* are free"):
+    with pytest.raises(SettingError, match=r"a table of 5,600,000 cells needs about .* GB of memory, and .* are free"):
         namegen.fit(names, model="kneser-ney")
