@@ -113,7 +113,7 @@ def journals_in(record: Location) -> list[str]:
 def remove_journal(record: Location) -> None:
     """Removes the journal, if there is one."""
     for name in journals_in(record):
-        (record / name).unlink()
+        (record / name).unlink(missing_ok=True)  # a network disk may do it twice
 
 
 class _Asked(BaseModel):

@@ -105,7 +105,7 @@ class DatasetCheck:
             for stray in findings.strays:
                 self._put_aside(stray)
             for left in findings.leftovers:
-                left.unlink()
+                left.unlink(missing_ok=True)  # a network disk may do it twice
             if findings.source and findings.manifest and findings.missing:
                 check_room(self.path, findings.manifest.rows, findings.source.known.to_pylist())
                 source = findings.source
