@@ -42,7 +42,7 @@ def make(corpus: Corpus, parts: Split, name: str, seed: int = 0) -> tuple[float,
     """The seconds of training and of compiling, the automaton, and its evaluation."""
     model, preset = ("blend", name) if name in PRESETS else (name, "default")
     recipe = choose(corpus, model, preset, 0.2)
-    recipe = replace(recipe, networks=tuple((f, replace(s, seed=s.seed + 100 * seed)) for f, s in recipe.networks))
+    recipe = replace(recipe, networks=tuple(replace(each, seed=each.seed + 100 * seed) for each in recipe.networks))
     counts = count_ngrams(parts.train, corpus.vocabulary, recipe.order)
     start = time.perf_counter()
     fitted = fit_models(parts.train, counts, parts.dev, recipe, "cpu")

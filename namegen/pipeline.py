@@ -284,7 +284,7 @@ def train(
     from namegen.training.fit import fit_models
 
     device, started, recipe = resolve_device(plan.device), time.perf_counter(), plan.recipe
-    passes = sum(settings.passes for _, settings in recipe.networks)
+    passes = sum(settings.passes for settings in recipe.networks)
     with progress(passes, "Training, passes") as advance, memory_of(device), repeatable(device):
         options: dict[str, Any] = {"checkpoint": checkpoint, "on_pass": advance, "allowed": allowed_pairs(plan.corpus)}
         fitted = fit_models(plan.split.train, counts, plan.split.dev, recipe, device, **options)
@@ -295,13 +295,12 @@ def train(
 
 def tabulate(plan: FitPlan, counts: NgramCounts, fitted: Fitted, progress: Progress) -> dict[str, Table]:
     """Makes a table of each model that can be drawn from."""
-    from namegen.corpus.pairs import allowed_pairs
     from namegen.training.fit import tables_of
 
     device, started = resolve_device(plan.device), time.perf_counter()
     histories = plan.recipe.histories // len(plan.corpus.vocabulary)
     with progress(histories, "Compiling, histories") as advance, memory_of(device), repeatable(device):
-        tables = tables_of(fitted, counts, plan.recipe, allowed_pairs(plan.corpus), advance)
+        tables = tables_of(fitted, counts, plan.recipe, advance)
     states, seconds = len(tables[plan.recipe.model].successor), time.perf_counter() - started
     log.info("%s states of %s symbols in %.2f s", f"{states:,}", len(plan.corpus.vocabulary), seconds)
     return tables

@@ -98,6 +98,10 @@ class Vocabulary:
         """All characters, those with a symbol of their own first."""
         return self.symbols[1 : self.first_lead] + self.rare
 
+    def longest(self, characters: int) -> int:
+        """How many symbols so many characters have at most."""
+        return 2 * characters if self.rare else characters
+
     @cached_property
     def tails(self) -> int:
         """T, how many symbols are tails; 0 without rare characters. The last symbols are these."""

@@ -10,7 +10,7 @@ from namegen.training.fit import Fitted, fit_models
 from namegen.training.recipe import Recipe
 
 NETWORK = Settings(window=4, embedding=8, hidden=32, passes=6, batch=256)
-SMALL = Recipe("blend", 4, 30_000, 300_000, (("mlp", NETWORK),), 0.2)
+SMALL = Recipe("blend", 4, 30_000, 300_000, (NETWORK,), 0.2)
 
 
 def fit(names: Corpus, checkpoint: Checkpoint | None, device: str = "cpu") -> Fitted:

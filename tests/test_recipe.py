@@ -16,14 +16,14 @@ def test_each_preset_does_more_than_the_one_before() -> None:
     """More cells, more histories, larger networks; their order is quick, default, best."""
     assert PRESETS == ("quick", "default", "best")
     recipes = [choose(TWELVE, "blend", preset, 0.2) for preset in PRESETS]
-    work = [(r.cells, r.histories, max(settings.passes for _, settings in r.networks)) for r in recipes]
+    work = [(r.cells, r.histories, max(settings.passes for settings in r.networks)) for r in recipes]
     assert work == sorted(work)
     assert len(set(work)) == 3
 
 
 def test_what_is_asked_for_takes_the_place_of_the_presets() -> None:
     best = choose(TWELVE, "blend", "best", 0.2)
-    assert [family for family, _ in best.networks] == ["mlp", "gru", "transformer"]
+    assert [settings.family for settings in best.networks] == ["mlp", "gru", "transformer"]
     assert choose(TWELVE, "blend", "best", 0.1, order=5, cells=10**5) == replace(
         best, order=5, cells=10**5, holdout=0.1
     )
@@ -33,9 +33,9 @@ def test_what_is_asked_for_takes_the_place_of_the_presets() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_network_alone(model: str, preset: str) -> None:
     """Of the family that is asked for, with its preset's settings."""
-    ((family, settings),) = choose(TWELVE, model, preset, 0.2).networks
-    assert family == model
-    assert isinstance(settings, FAMILIES[model])
+    (settings,) = choose(TWELVE, model, preset, 0.2).networks
+    assert settings.family == model
+    assert type(settings) is FAMILIES[model]
 
 
 def test_a_preset_changes_no_counting_model() -> None:
@@ -49,7 +49,7 @@ def test_a_long_list_takes_fewer_passes() -> None:
     short, long, longer = (
         corpus_of([f"{i:07}".translate(LETTERS) for i in range(count)]) for count in (1000, 60_000, 400_000)
     )
-    passes = [choose(corpus, "mlp", "quick", 0.2).networks[0][1].passes for corpus in (short, long, longer)]
+    passes = [choose(corpus, "mlp", "quick", 0.2).networks[0].passes for corpus in (short, long, longer)]
     assert passes == [8, 3_000_000 // 480_000, 2]
 
 

@@ -22,7 +22,7 @@ from namegen.training.recipe import Recipe
 PART = 200  # rows, in place of 2^20
 RECIPES = {
     "kneser-ney": Recipe("kneser-ney", 4, 10**6, 10**6, (), 0.2),
-    "mlp": Recipe("mlp", 4, 20_000, 50_000, (("mlp", Settings(4, embedding=4, hidden=8, passes=3, batch=64)),), 0.2),
+    "mlp": Recipe("mlp", 4, 20_000, 50_000, (Settings(window=4, embedding=4, hidden=8, passes=3, batch=64),), 0.2),
 }
 
 

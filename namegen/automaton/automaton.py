@@ -64,7 +64,7 @@ class Automaton:
     @property
     def longest(self) -> int:
         """How many symbols the longest name has: the cap, or twice as many if there are codes."""
-        return 2 * self.cap if self.vocabulary.rare else self.cap
+        return self.vocabulary.longest(self.cap)
 
     @property
     def column_bits(self) -> int:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from namegen.models.network import Settings
 from namegen.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import torch
 
+S = TypeVar("S", bound=Settings)
 
-class ByLength:
+
+class ByLength(Generic[S]):
     """Names to train on, those of each length together, and a pass over them; see `network.Course`."""
 
-    def __init__(self, names: Sequence[str], vocabulary: Vocabulary, batch: int, device: str) -> None:
+    def __init__(self, names: Sequence[str], vocabulary: Vocabulary, settings: S, device: str) -> None:
         import torch
 
-        self.symbols, self.device = len(vocabulary), device
+        self.settings, self.symbols, self.device = settings, len(vocabulary), device
         ids, lengths = vocabulary.encode(names)
         starts = np.cumsum(lengths) - lengths
         self.of_length, self.sizes = [], []
         for length in np.unique(lengths):
             here = starts[lengths == length, None] + np.arange(length)
             rows = np.pad(ids[here].astype(np.uint8), ((0, 0), (1, 1)))  # with the boundary at both ends
-            parts = math.ceil(rows[:, 1:].size / batch)
+            parts = math.ceil(rows[:, 1:].size / settings.batch)
             self.of_length.append(torch.from_numpy(rows).to(device))
             self.sizes.append(math.ceil(len(rows) / parts))
         self.batches = sum(math.ceil(len(rows) / size) for rows, size in zip(self.of_length, self.sizes, strict=True))

@@ -6,48 +6,40 @@ themselves, in batches of names of one length, so that nothing is padded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from namegen.models import network
 from namegen.models.by_length import ByLength
 from namegen.models.network import distributions, dropout
-from namegen.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings of the network, chosen on dev.
+@dataclass(frozen=True, kw_only=True)
+class Settings(network.Settings):
+    """The settings of the network, beside those that every one has.
 
     Args:
-        embedding, hidden: the sizes of the embedding and of the recurrent state.
-        batch: symbols per step, ends included, about.
-        dropout: of the embeddings, and of what the recurrent unit puts out.
-        passes, learning_rate, weight_decay, seed: see `network.Settings`.
+        embedding, hidden: the sizes of the embedding and of the recurrent state. Dropout is of the embeddings, and of
+            what the recurrent unit puts out. A batch is about so many symbols, ends included.
     """
+
+    family: ClassVar[str] = "gru"
 
     embedding: int = 32
     hidden: int = 256
     passes: int = 14
-    batch: int = 1024
     learning_rate: float = 6e-3
-    weight_decay: float = 0.1
     dropout: float = 0.3
-    seed: int = 42
 
 
-class Course(ByLength):
+class Course(ByLength[Settings]):
     """The names to train on; see `network.Course`."""
-
-    def __init__(self, names: Sequence[str], vocabulary: Vocabulary, settings: Settings, device: str) -> None:
-        super().__init__(names, vocabulary, settings.batch, device)
-        self.settings = settings
 
     def module(self) -> torch.nn.Module:
         """A new network."""
@@ -55,7 +47,7 @@ class Course(ByLength):
 
     def predictor(self, module: torch.nn.Module) -> Gru:
         """The network as a model."""
-        return Gru(module, self.settings, self.device)
+        return Gru(module, self.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +55,6 @@ class Gru:
     """The network as a model of the next symbol. What it remembers is the recurrent state, float32[N, hidden]."""
 
     network: torch.nn.Module
-    settings: Settings
     device: str
 
     def start(self) -> torch.Tensor:

@@ -1,8 +1,7 @@
 """A network over the last symbols (Bengio et al. 2003): embeddings, a hidden layer, a residual one, softmax.
 
-Unlike `neural_bigram`, it shares what it learns between similar contexts. Histories that agree in the
-last symbols are one row, with all that follows them, so a pass goes over a quarter to a third as many rows as the names
-have symbols.
+Unlike `neural_bigram`, it shares what it learns between similar contexts. Histories that agree in the last symbols are
+one row, with all that follows them: the training names of makemore's list have 3.2 times as many symbols as rows.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from namegen.models import network
 from namegen.models.network import distributions, dropout
 from namegen.vocabulary import Vocabulary
 
@@ -24,30 +24,26 @@ if TYPE_CHECKING:
 AT_ONCE = 2**14  # histories, to bound memory
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings of the network, chosen on dev.
+@dataclass(frozen=True, kw_only=True)
+class Settings(network.Settings):
+    """The settings of the network, beside those that every one has.
 
     Args:
         window: how many of the last symbols it sees.
         embedding, hidden: the sizes of the embedding and of the hidden layers.
-        batch: rows per step.
-        dropout: with the weight decay, it keeps the network from memorising the training names.
         heaviest: the most that one row may weigh. A context that occurred more often becomes several rows: one row
-            of 25,000 among rows of 2 would decide its step alone.
-        passes, learning_rate, weight_decay, seed: see `network.Settings`.
+            of 25,000 among rows of 2 would decide its step alone. A batch is so many rows.
     """
+
+    family: ClassVar[str] = "mlp"
 
     window: int = 7
     embedding: int = 32
     hidden: int = 384
-    passes: int = 14
-    batch: int = 1024
-    learning_rate: float = 1.2e-2
-    weight_decay: float = 0.1
-    dropout: float = 0.2
     heaviest: float = 16.0
-    seed: int = 42
+    passes: int = 14
+    learning_rate: float = 1.2e-2
+    dropout: float = 0.2
 
 
 class Course:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +22,26 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, NDArray[Any]]  # of a training: `passes`, and the tensors of the networks and the optimiser
 
 
-class Settings(Protocol):
-    """The settings that every network has. There is no early stopping: the number of passes is one of them."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings that every network has, chosen on dev. There is no early stopping: the passes are one of them.
 
-    @property
-    def passes(self) -> int:
-        """How many times to go over the names, each time in a new random order."""
+    Args:
+        passes: how many times to go over the names, each time in a new random order.
+        batch: how much a step takes: see each network.
+        learning_rate: AdamW's, at its peak. It rises for the first tenth of the steps, then falls along a cosine to 0.
+        weight_decay, dropout: the regularisation, which keeps the network from memorising the training names.
+        seed: decides the starting values, the order of the batches, and the dropout.
+    """
 
-    @property
-    def learning_rate(self) -> float:
-        """AdamW's, at its peak. It rises for the first tenth of the steps, then falls along a cosine to 0."""
+    family: ClassVar[str]
 
-    @property
-    def weight_decay(self) -> float:
-        """AdamW's."""
-
-    @property
-    def seed(self) -> int:
-        """Decides the starting values, the order of the batches, and the dropout."""
+    passes: int
+    batch: int = 1024
+    learning_rate: float
+    weight_decay: float = 0.1
+    dropout: float
+    seed: int = 42
 
 
 class Course(Protocol):

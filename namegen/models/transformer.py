@@ -6,52 +6,45 @@ names themselves, in batches of names of one length, as `gru` does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from namegen.models import network
 from namegen.models.by_length import ByLength
 from namegen.models.network import distributions, dropout
-from namegen.vocabulary import MAX_LENGTH, Vocabulary
+from namegen.vocabulary import MAX_LENGTH
 
 if TYPE_CHECKING:
     import torch
 
 AT_ONCE = 2**16  # symbols, to bound memory
-LONGEST = 3 * MAX_LENGTH + 1  # symbols of a history: of codes, with the boundary
+LONGEST = 2 * MAX_LENGTH + 1  # symbols of a history: of codes, with the boundary
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings of the network, chosen on dev.
+@dataclass(frozen=True, kw_only=True)
+class Settings(network.Settings):
+    """The settings of the network, beside those that every one has.
 
     Args:
-        layers, width, heads: how many layers, the size of each, and how many heads of attention it has.
-        batch: symbols per step, ends included, about.
-        dropout: of the embeddings, and of what each layer adds.
-        passes, learning_rate, weight_decay, seed: see `network.Settings`.
+        layers, width, heads: how many layers, the size of each, and how many heads of attention it has. Dropout is of
+            what each layer adds. A batch is about so many symbols, ends included.
     """
+
+    family: ClassVar[str] = "transformer"
 
     layers: int = 3
     width: int = 128
     heads: int = 4
     passes: int = 24
-    batch: int = 1024
     learning_rate: float = 2e-3
-    weight_decay: float = 0.1
     dropout: float = 0.15
-    seed: int = 42
 
 
-class Course(ByLength):
+class Course(ByLength[Settings]):
     """The names to train on; see `network.Course`."""
-
-    def __init__(self, names: Sequence[str], vocabulary: Vocabulary, settings: Settings, device: str) -> None:
-        super().__init__(names, vocabulary, settings.batch, device)
-        self.settings = settings
 
     def module(self) -> torch.nn.Module:
         """A new network."""
@@ -126,10 +119,7 @@ def _module(symbols: int, settings: Settings) -> torch.nn.Module:
             self.symbol, self.position = nn.Embedding(symbols, width), nn.Embedding(LONGEST, width)
             nn.init.normal_(self.symbol.weight, 0, 0.1)
             nn.init.normal_(self.position.weight, 0, 0.1)
-            self.drop, self.layers = (
-                dropout(settings.dropout),
-                nn.Sequential(*(Layer() for _ in range(settings.layers))),
-            )
+            self.layers = nn.Sequential(*(Layer() for _ in range(settings.layers)))
             self.normal, self.last = nn.LayerNorm(width), nn.Linear(width, symbols)
 
         def forward(self, x: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def compile_model(
         allowed: which symbol may follow which, as the model has it; None if every one may follow every other.
         advance: called with the number of histories done, as they are.
     """
-    symbols, longest = len(vocabulary), 2 * MAX_LENGTH if vocabulary.rare else MAX_LENGTH
+    symbols, longest = len(vocabulary), vocabulary.longest(MAX_LENGTH)
     threshold = threshold_for(model, symbols, histories, longest)
     walked = None
     while walked is None:

@@ -1,8 +1,8 @@
 """How well a model predicts names: its negative log-likelihood (NLL) per split, for seen and unseen names.
 
 Unlike `likeness`, which looks at drawn names, it looks at the probabilities of real ones. It measures the model's table
-and the automaton made from it, which shows that rounding to integers costs nothing. If the model knows more contexts
-than its table has, it also measures the model itself, which shows what forgetting them costs.
+and the automaton made from it, which shows that rounding to integers costs nothing. If the model remembers more
+than its table, it also measures the model itself, which shows what compiling costs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from namegen.vocabulary import Vocabulary
 
 SCHEMA = {
     "model": pl.String,
-    "source": pl.String,  # "table", "automaton", or "exact" for a model that knows more contexts
+    "source": pl.String,  # "table", "automaton", or "exact": the model itself
     "split": pl.String,  # "train", "dev" or "test"
     "subset": pl.String,  # "all", "seen" or "unseen": whether the names are also in train
     "names": pl.Int64,

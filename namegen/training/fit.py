@@ -49,11 +49,13 @@ class Fitted:
     Args:
         bigrams: float64[V, V] of each model that knows the last symbol only.
         others: the models that know more.
+        allowed: which symbols may follow which, as the models have it.
         training: a row (`model`, `step`, `loss`, `dev_nll`) for each step or pass.
     """
 
     bigrams: Mapping[str, NDArray[np.float64]]
     others: Mapping[str, Predictor]
+    allowed: NDArray[np.bool_] | None
     training: pl.DataFrame
 
 
@@ -94,29 +96,27 @@ def fit_models(
     others: dict[str, Predictor] = {"kneser-ney": Blend.alone(by_counts, allowed)}
     rows = [("neural-bigram", *row) for row in descent]
     if recipe.model in NETWORKS:
-        courses = [COURSES[family](names, counts.vocabulary, its, device) for family, its in recipe.networks]
+        courses = [COURSES[each.family](names, counts.vocabulary, each, device) for each in recipe.networks]
         networks, curve = _train(courses, counts, dev, device, checkpoint, on_pass)
-        labels = labels_of([family for family, _ in recipe.networks])
+        labels = labels_of([each.family for each in recipe.networks])
         passes = [(label, n) for label, c in zip(labels, courses, strict=True) for n in range(1, c.settings.passes + 1)]
         rows += [(label, n, loss, held) for (label, n), (_, loss, held) in zip(passes, curve, strict=True)]
-        alone = {label: Blend.alone(each, allowed) for label, each in zip(labels, networks, strict=True)}
-        others |= alone
+        others |= {label: Blend.alone(each, allowed) for label, each in zip(labels, networks, strict=True)}
         if recipe.model == "blend":
-            others["blend"] = pooled = pool([by_counts, *networks], counts.vocabulary, dev, allowed)
+            others["blend"] = pooled = pool(by_counts, networks, counts.vocabulary, dev, allowed)
             shares = ", ".join(
                 f"{weight:.2f} of {label}"
                 for label, weight in zip(["kneser-ney", *labels], pooled.weights.mean(axis=0), strict=True)
             )
             log.info("blend is a product: %s", shares)
     kept = {name: keep_allowed(table, pairs.last, allowed) for name, table in bigrams.items()}
-    return Fitted(kept, others, pl.DataFrame(rows, TRAINING, orient="row"))
+    return Fitted(kept, others, allowed, pl.DataFrame(rows, TRAINING, orient="row"))
 
 
 def tables_of(
     fitted: Fitted,
     counts: NgramCounts,
     recipe: Recipe,
-    allowed: NDArray[np.bool_] | None = None,
     on_histories: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Table]:
     """The tables of the models that can be drawn from: those of bigrams, Kneser-Ney, and the recipe's.
@@ -134,14 +134,14 @@ def tables_of(
         model = fitted.others[name]
         if name == "kneser-ney" and counts.states * symbols <= recipe.cells:
             own = model.members[0].table  # type: ignore[attr-defined] # it is a pool of one
-            tables[name] = Table.of(counts, keep_allowed(own, counts.last, allowed))
+            tables[name] = Table.of(counts, keep_allowed(own, counts.last, fitted.allowed))
         else:
             tables[name] = compile_model(
                 model,
                 counts.vocabulary,
                 recipe.cells // symbols,
                 recipe.histories // symbols,
-                allowed=allowed,
+                allowed=fitted.allowed,
                 advance=on_histories,
             )
     return tables

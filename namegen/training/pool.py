@@ -62,8 +62,7 @@ class Blend:
     def predict(self, state: State) -> NDArray[np.float64]:
         """float64[N, V]: the distributions after some histories."""
         last, position, *parts = state
-        depends = len(self.weights) > 1
-        weights = self.weights[_kind(self.members[0], parts[0]) if depends else np.zeros(len(last), np.intp)]
+        weights = self.weights[np.minimum(self.kind(parts[0]), len(self.weights) - 1)]  # a single row is for all
         rows: NDArray[np.float64] = np.zeros((len(last), 1))
         for member, part, weight in zip(self.members, parts, weights.T, strict=True):
             rows = rows + weight[:, None] * _log(member.predict(part))
@@ -75,14 +74,20 @@ class Blend:
         rows /= rows.sum(axis=1, keepdims=True)
         return rows
 
+    def kind(self, state: State) -> NDArray[np.int64]:
+        """int64[N]: the kind of each history, from what the first member remembers of it."""
+        counting = self.members[0]
+        return counting.kind(state) if isinstance(counting, KneserNey) else np.zeros(len(state), np.int64)
+
 
 def pool(
-    members: Sequence[Predictor],
+    counting: KneserNey,
+    networks: Sequence[Predictor],
     vocabulary: Vocabulary,
     dev: Sequence[str],
     allowed: NDArray[np.bool_] | None = None,
 ) -> Blend:
-    """The pool of Kneser-Ney and networks with the weights that predict `dev` best; without dev, the usual ones.
+    """The pool of Kneser-Ney and one or more networks, with the weights that predict `dev` best; without, usual ones.
 
     The negative log-likelihood of dev is convex in the weights, as the pool is an exponential family in them, and is
     minimised by Newton's method: the weights for all of dev at once, and then in turns those for each kind of context
@@ -90,27 +95,26 @@ def pool(
     for all, and ends as likely as they are.
 
     Args:
-        members: Kneser-Ney, and one or more networks. None was trained on `dev`.
+        counting, networks: none was trained on `dev`.
         dev: only as many of them are used as fit in some memory.
     """
-    networks = len(members) - 1
-    usual = np.array([USUAL, *[USUAL / networks] * networks])
+    members = [counting, *networks]
+    usual = np.array([USUAL, *[USUAL / len(networks)] * len(networks)])
     per_name = len(members) * len(vocabulary) * (sum(map(len, dev)) / max(len(dev), 1) + 1)
     asked = _ask(members, vocabulary, dev[: int(CELLS / per_name)])
-    kinds = members[0].kinds  # type: ignore[attr-defined] # it is Kneser-Ney
-    common = _fitted(asked.logs, asked.symbol, usual, np.zeros(len(asked.symbol)))
-    weights, ends = np.tile(common, (kinds, 1)), np.zeros(POSITIONS)
-    is_end = (np.arange(len(vocabulary)) == 0)[None, None, :]
+    is_end = np.zeros((1, len(asked.symbol), len(vocabulary)))
+    is_end[:, :, 0] = 1
+    common = _fitted(asked.logs, asked.symbol, usual, 0 * is_end[0], FIRM)
+    weights, ends = np.tile(common, (counting.kinds, 1)), np.zeros(POSITIONS)
     for _ in range(TURNS):
         for p in range(1, POSITIONS):
             here = asked.position == p
             blended = np.einsum("em,mev->ev", weights[asked.kind[here]], asked.logs[:, here])
-            logs = np.concatenate([is_end * np.ones((1, here.sum(), 1)), blended[None]])
-            ends[p] = _fitted(logs, asked.symbol[here], np.zeros(1), None)[0]
-        offset = ends[asked.position]
-        for k in range(kinds):
+            (ends[p],) = _fitted(is_end[:, here], asked.symbol[here], np.zeros(1), blended, FIRM_ENDS)
+        for k in range(counting.kinds):
             here = asked.kind == k
-            weights[k] = _fitted(asked.logs[:, here], asked.symbol[here], common, offset[here])
+            fixed = ends[asked.position[here], None] * is_end[0, here]
+            weights[k] = _fitted(asked.logs[:, here], asked.symbol[here], common, fixed, FIRM)
     return Blend(members, weights, ends, allowed)
 
 
@@ -131,6 +135,7 @@ class _Asked:
 
 
 def _ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[str]) -> _Asked:
+    """Asks them; the first is Kneser-Ney."""
     logs, columns = [np.zeros((len(members), 0, len(vocabulary)))], [np.zeros((3, 0), np.int64)]
     together = Blend(members, np.ones((1, len(members))), np.zeros(1))
     for step, (_, symbol, state) in enumerate(steps(together, vocabulary, names)):
@@ -138,26 +143,27 @@ def _ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[s
         parts = take(state, known)[2:]
         logs.append(np.stack([_log(member.predict(part)) for member, part in zip(members, parts, strict=True)]))
         position = np.full(len(known), min(step, POSITIONS - 1))
-        columns.append(np.stack([symbol[known].astype(np.int64), position, _kind(members[0], parts[0])]))
+        columns.append(np.stack([symbol[known].astype(np.int64), position, together.kind(parts[0])]))
     return _Asked(np.concatenate(logs, axis=1), *np.concatenate(columns, axis=1))
 
 
 def _fitted(
-    logs: NDArray[np.float64], symbol: NDArray[np.int64], prior: NDArray[np.float64], ends: NDArray[np.float64] | None
+    logs: NDArray[np.float64],
+    symbol: NDArray[np.int64],
+    prior: NDArray[np.float64],
+    fixed: NDArray[np.float64],
+    firm: float,
 ) -> NDArray[np.float64]:
-    """float64[M]: the weights with the lowest NLL, held to the prior.
+    """float64[M]: the weights of M features with the lowest NLL, held to the prior.
 
     Args:
-        logs: float64[M, E, V]; without `ends` one more, whose weight is 1.
-        ends: float64[E]: how much likelier the end is.
+        logs: float64[M, E, V]: the features of each symbol.
+        fixed: float64[E, V]: what is added to their weighted sum.
+        firm: how firmly the weights are held to the prior.
     """
-    fixed, firm = (0, FIRM) if ends is not None else (logs[-1], FIRM_ENDS)
-    logs = logs[: len(prior)]
     weights, events = prior.copy(), np.arange(len(symbol))
     for _ in range(ROUNDS):
         rows = np.tensordot(weights, logs, 1) + fixed
-        if ends is not None:
-            rows[:, 0] += ends
         rows = np.exp(rows - rows.max(axis=1, keepdims=True))
         rows /= rows.sum(axis=1, keepdims=True)
         mean = (logs * rows).sum(axis=2)
@@ -168,11 +174,6 @@ def _fitted(
         if np.abs(step).max() < ENOUGH:
             break
     return weights
-
-
-def _kind(model: Predictor, state: State) -> NDArray[np.int64]:
-    """int64[N]: the kind of each of Kneser-Ney's contexts; 0 of another model."""
-    return model.kind(state) if isinstance(model, KneserNey) else np.zeros(len(state), np.int64)
 
 
 def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,9 +13,11 @@ from typing import Any
 from namegen.corpus.corpus import Corpus
 from namegen.errors import SettingError
 from namegen.models import NETWORKS, VERSION, gru, mlp, neural_bigram, transformer
+from namegen.models.network import Settings
 
-Network = mlp.Settings | gru.Settings | transformer.Settings
-FAMILIES: Mapping[str, type[Network]] = {"mlp": mlp.Settings, "gru": gru.Settings, "transformer": transformer.Settings}
+FAMILIES: Mapping[str, type[Settings]] = {
+    kind.family: kind for kind in (mlp.Settings, gru.Settings, transformer.Settings)
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Recipe:
         order: n, as in n-gram, of the counting model.
         cells: how many cells, states times symbols, its table has at most.
         histories: about how many cells the histories have that it is compiled from.
-        networks: the family and the settings of each of its networks.
+        networks: the settings of each of its networks.
         holdout: the share of the names that is held out, half for dev and half for test.
     """
 
@@ -35,7 +37,7 @@ class Recipe:
     order: int
     cells: int
     histories: int
-    networks: tuple[tuple[str, Network], ...]
+    networks: tuple[Settings, ...]
     holdout: float
 
     def configuration(self, names_sha256: str) -> dict[str, Any]:
@@ -48,7 +50,7 @@ class Recipe:
             "cells": self.cells,
             "histories": self.histories,
             "neural_bigram": asdict(neural_bigram.NOTEBOOK),
-            "networks": [{"family": family, **asdict(settings)} for family, settings in self.networks],
+            "networks": [{"family": settings.family, **asdict(settings)} for settings in self.networks],
             "models_version": VERSION,
         }
 
@@ -64,8 +66,8 @@ class _Work:
 
     cells: int
     histories: int
-    blend: tuple[Network, ...]
-    alone: tuple[Network, ...]
+    blend: tuple[Settings, ...]
+    alone: tuple[Settings, ...]
     most: int
 
 
@@ -112,11 +114,7 @@ def choose(
         raise SettingError(
             f"{what}{longest}", remedy=f"Use --order {longest} or less (in Python order={longest}), or leave it out"
         )
-    networks: tuple[Network, ...] = ()
-    if model == "blend":
-        networks = work.blend
-    elif model in NETWORKS:
-        networks = tuple(each for each in work.alone if isinstance(each, FAMILIES[model]))
+    networks = work.blend if model == "blend" else [each for each in work.alone if each.family == model]
     symbols = sum(map(len, corpus.names)) + len(corpus.names)
     passes = max(2, work.most // symbols)
     return Recipe(
@@ -124,13 +122,9 @@ def choose(
         order,
         cells or work.cells,
         work.histories,
-        tuple((_family(each), replace(each, passes=min(each.passes, passes))) for each in networks),
+        tuple(replace(each, passes=min(each.passes, passes)) for each in networks),
         holdout,
     )
-
-
-def _family(settings: Network) -> str:
-    return next(family for family, kind in FAMILIES.items() if isinstance(settings, kind))
 
 
 def of_configuration(configuration: dict[str, Any]) -> Recipe:
@@ -141,14 +135,14 @@ def of_configuration(configuration: dict[str, Any]) -> Recipe:
     """
     c = configuration
     try:
-        networks = []
-        for each in c["networks"]:
-            settings = dict(each)
-            family = settings.pop("family")
-            networks.append((family, FAMILIES[family](**settings)))
-        recipe = Recipe(c["model"], c["order"], c["cells"], c["histories"], tuple(networks), c["holdout"])
+        networks = tuple(_network(**settings) for settings in c["networks"])
+        recipe = Recipe(c["model"], c["order"], c["cells"], c["histories"], networks, c["holdout"])
         if recipe.configuration(c["names_sha256"]) == configuration:
             return recipe
     except (KeyError, TypeError):
         pass
     raise SettingError("this version of namegen does not make models of this configuration")
+
+
+def _network(family: str, **settings: Any) -> Settings:  # noqa: ANN401 - whatever a file says
+    return FAMILIES[family](**settings)
