@@ -87,7 +87,7 @@ class Parameters(BaseModel):
     cells: Annotated[
         Cells | None,
         Field(
-            description="how large the model's table is at most: its states times its symbols; ten million take 1 GB"
+            description="how large the model's table is at most: its states times its symbols; each takes 40 bytes"
             " (default: the preset's)"
         ),
     ] = None
