@@ -127,7 +127,6 @@ class NgramCounts:
         symbols = len(self.vocabulary)
         return self.prefix[symbols:].astype(np.int64) * symbols + self.last[symbols:]
 
-    @cached_property
     def adjusted(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """`state`, `symbol` and `count`, all int64: the whole contexts' counts, and the others' continuation counts.
 
@@ -202,41 +201,35 @@ def count_ngrams(names: Sequence[str], vocabulary: Vocabulary, order: int) -> Ng
     """
     if not 2 <= order <= MAX_ORDER:
         raise SettingError(f"order {order} is not in 2 to {MAX_ORDER}", remedy="A bigram has order 2, and 7 is plenty")
-    events = _events(names, vocabulary)
+    position, last, following = _events(names, vocabulary)
     symbols = len(vocabulary)
+    state = last.astype(np.int32)
     first_state = np.full(order, symbols, np.int64)
     first_state[0] = 0
-    prefix, backoff = [np.full(symbols, -1, np.int32)], [np.full(symbols, -1, np.int32)]
-    last, entries = [np.arange(symbols, dtype=np.uint8)], [_count(events, 0)]
+    prefixes, backoffs = [np.full(symbols, -1, np.int32)], [np.full(symbols, -1, np.int32)]
+    lasts, entries = [np.arange(symbols, dtype=np.uint8)], [_count(state, following, symbols, 0)]
     for k in range(2, order):
-        # For each row, the context of length k-1 that ends one symbol earlier is the prefix, and the one that ends here
-        # is the backoff. Rows stay in the order of the names, so "one symbol earlier" is the row above.
-        events = (
-            events.with_columns(pl.col("state").shift(1).alias("prefix"))
-            .filter(pl.col("position") >= k - 1)
-            .rename({"state": "backoff"})
-            .with_columns((pl.col("prefix").cast(pl.Int64) * symbols + pl.col("last")).alias("pair"))
-            .with_columns((pl.col("pair").rank("dense") - 1).cast(pl.Int32).alias("state"))
-        )
-        level = events.group_by("state").agg(pl.col("prefix", "backoff", "last").first()).sort("state")
+        # For each event, the context of length k-1 that ends one symbol earlier is the prefix, and the one that ends
+        # here is the backoff. Events stay in the order of the names, so "one symbol earlier" is the one before.
+        long = np.flatnonzero(position >= k - 1)
+        backoff, position, last, following = state[long], position[long], last[long], following[long]
+        pairs, state = np.unique(state[long - 1] * np.int64(symbols) + last, return_inverse=True)
+        state = state.astype(np.int32)
         start, before = first_state[k - 1], first_state[k - 2]
-        first_state[k:] = start + level.height
-        prefix.append(level["prefix"].to_numpy() + np.int32(before))
-        backoff.append(level["backoff"].to_numpy() + np.int32(before))
-        last.append(level["last"].to_numpy())
-        events = events.select("position", "last", "next", "state")
-        entries.append(_count(events, int(start)))
-    table = pl.concat(entries)
+        first_state[k:] = start + len(pairs)
+        prefixes.append((pairs // symbols + before).astype(np.int32))
+        lasts.append((pairs % symbols).astype(np.uint8))
+        backoffs.append(np.empty(len(pairs), np.int32))
+        backoffs[-1][state] = backoff + np.int32(before)
+        entries.append(_count(state, following, symbols, int(start)))
     return NgramCounts(
         vocabulary,
         order,
         first_state,
-        np.concatenate(prefix),
-        np.concatenate(last),
-        np.concatenate(backoff),
-        table["state"].to_numpy(),
-        table["next"].to_numpy(),
-        table["count"].to_numpy(),
+        np.concatenate(prefixes),
+        np.concatenate(lasts),
+        np.concatenate(backoffs),
+        *(np.concatenate(column) for column in zip(*entries, strict=True)),
     )
 
 
@@ -269,30 +262,27 @@ def bigram_frame(
     )
 
 
-def _events(names: Sequence[str], vocabulary: Vocabulary) -> pl.DataFrame:
-    """One row per predicted symbol, name by name: its `position`, the `last` and `next` symbols, and `state` = last."""
+def _events(
+    names: Sequence[str], vocabulary: Vocabulary
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """For each predicted symbol, name by name: its position, the symbol before it, and itself."""
     ids, lengths = vocabulary.encode(names)
     if ids.size and ids.min() < 0:
         raise ValueError("a name has a character outside the vocabulary")
     ends = np.cumsum(lengths + 1)  # a name of n characters predicts n + 1 symbols
-    starts = ends - lengths - 1
     total = int(ends[-1]) if len(ends) else 0
     last, following = np.zeros(total, np.uint8), np.zeros(total, np.uint8)
     inside = np.ones(total, bool)
     inside[ends - 1] = False
     following[inside] = ids
     last[1:] = following[:-1]  # the boundary that ends one name starts the next
-    position = np.arange(total, dtype=np.int64) - np.repeat(starts, lengths + 1)
-    return pl.DataFrame(
-        {"position": position.astype(np.uint8), "last": last, "next": following, "state": last.astype(np.int32)}
-    )
+    position = np.arange(total, dtype=np.int64) - np.repeat(ends - lengths - 1, lengths + 1)
+    return position.astype(np.uint8), last, following
 
 
-def _count(events: pl.DataFrame, first_state: int) -> pl.DataFrame:
-    """`state`, `next` and `count` of one context length, sorted; states are numbered from `first_state`."""
-    return (
-        events.group_by("state", "next")
-        .agg(pl.len().cast(pl.Int64).alias("count"))
-        .sort("state", "next")
-        .with_columns((pl.col("state") + first_state).cast(pl.Int32))
-    )
+def _count(
+    state: NDArray[np.int32], following: NDArray[np.uint8], symbols: int, first_state: int
+) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.int64]]:
+    """`state`, `symbol` and `count` of one context length, sorted; states are numbered from `first_state`."""
+    entries, count = np.unique(state * np.int64(symbols) + following, return_counts=True)
+    return (entries // symbols + first_state).astype(np.int32), (entries % symbols).astype(np.uint8), count

@@ -29,7 +29,7 @@ class KneserNey:
     Args:
         counts: S contexts and V symbols.
         first: int64[S + 1]: the entries of context s are first[s] to first[s + 1] - 1.
-        symbol: int64[E].
+        symbol: uint8[E].
         own: float64[E]: the discounted relative frequency of each entry.
         rest: float64[S]: what is left for the next shorter context.
         shortest: float64[V]: the distribution after the empty context.
@@ -37,7 +37,7 @@ class KneserNey:
 
     counts: NgramCounts
     first: NDArray[np.int64]
-    symbol: NDArray[np.int64]
+    symbol: NDArray[np.uint8]
     own: NDArray[np.float64]
     rest: NDArray[np.float64]
     shortest: NDArray[np.float64]
@@ -95,7 +95,7 @@ def fit(counts: NgramCounts) -> KneserNey:
     Source: Chen & Goodman (1999), "An empirical study of smoothing techniques for language modeling", section 3.
     """
     symbols = len(counts.vocabulary)
-    state, symbol, count = counts.adjusted
+    state, symbol, count = counts.adjusted()
     discount = np.zeros(len(count))
     for k in range(1, counts.order):
         here = slice(*np.searchsorted(state, counts.first_state[k - 1 : k + 1]))
@@ -106,7 +106,7 @@ def fit(counts: NgramCounts) -> KneserNey:
     first = np.searchsorted(state, np.arange(counts.states + 1))
     continuation = np.bincount(counts.symbol[: np.searchsorted(counts.state, symbols)], minlength=symbols)
     own = (count - discount) / total[state]
-    return KneserNey(counts, first, symbol, own, taken / np.maximum(total, 1), _shortest(continuation))
+    return KneserNey(counts, first, symbol.astype(np.uint8), own, taken / np.maximum(total, 1), _shortest(continuation))
 
 
 def _shortest(continuation: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from namegen.vocabulary import Vocabulary
 
 USUAL = 0.55  # the weight of Kneser-Ney beside networks, and of all networks together, before dev is asked
 FIRM, FIRM_ENDS = 50.0, 4.0  # how firmly a weight is held where it would be without dev, in nats a square of 1
-CELLS = 2**24  # of dev's distributions, which are in memory while the weights are fitted
+CELLS = 2**23  # of dev's distributions, which are in memory while the weights are fitted
 ROUNDS, ENOUGH = 20, 1e-9  # of Newton's method: at most so many, and until no weight changes by more
 TURNS = 4  # between weights and ends
 POSITIONS = 16  # at which the end has a weight
