@@ -8,7 +8,7 @@ than its table, it also measures the model itself, which shows what compiling co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -62,10 +62,18 @@ def _rows(
     train: frozenset[str] | None = None,
 ) -> pl.DataFrame:
     train = frozenset(split.train) if train is None else train
-    rows = [
-        (model, source, name, subset, len(names), *nll(names, score(names)))
-        for name, subset, names in _subsets(split, train)
-    ]
+    rows = []
+    for part in ("train", "dev", "test"):
+        names = getattr(split, part)
+        if not names:
+            continue
+        scored = score(names)
+        is_seen = np.fromiter((name in train for name in names), bool, len(names))
+        subsets = {"all": np.ones(len(names), bool), "seen": is_seen, "unseen": ~is_seen}
+        for subset, inside in subsets.items():
+            if inside.any():
+                chosen = [names[i] for i in np.flatnonzero(inside)]
+                rows.append((model, source, part, subset, len(chosen), *nll(chosen, scored[inside])))
     return pl.DataFrame(rows, SCHEMA, orient="row")
 
 
@@ -91,13 +99,3 @@ def nll(names: Sequence[str], log_prob: NDArray[np.float64]) -> tuple[int, float
     deviations = -log_prob - mean * symbols
     error = math.sqrt(n / (n - 1) * math.fsum(deviations**2)) / total
     return total, mean, error, math.exp(mean)
-
-
-def _subsets(split: Split, train: frozenset[str]) -> Iterator[tuple[str, str, Sequence[str]]]:
-    for name in ("train", "dev", "test"):
-        names = getattr(split, name)
-        seen = names if name == "train" else [n for n in names if n in train]
-        unseen = [] if name == "train" else [n for n in names if n not in train]
-        for subset, part in (("all", names), ("seen", seen), ("unseen", unseen)):
-            if part:
-                yield name, subset, part
