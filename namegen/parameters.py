@@ -14,6 +14,8 @@ from namegen.errors import SettingError
 
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
 Order = Annotated[int, Field(ge=2, le=66)]
+Holdout = Annotated[float, Field(ge=0, lt=1)]
+Background = Annotated[str, Field(min_length=1)]
 Cells = Annotated[int, Field(ge=10_000, le=10**9)]
 Workers = Annotated[int, Field(ge=1, le=256)]
 Column = Annotated[str, Field(min_length=1, max_length=300)]
@@ -78,8 +80,19 @@ class Parameters(BaseModel):
         Field(description="how long networks train; quick takes seconds, best takes minutes"),
     ] = "default"
     holdout: Annotated[
-        float, Field(ge=0, lt=1, description="the share of the names to hold out, half for dev and half for test")
-    ] = 0.2
+        Holdout | None,
+        Field(
+            description="the share of the names to hold out, half for dev and half for test"
+            " (default: 0.2, and 0 for a blend of fewer than 2,000 names)"
+        ),
+    ] = None
+    background: Annotated[
+        Background,
+        Field(
+            description="names of others that a blend learns letters from: a list, a model's folder, or none"
+            " (auto: the project's own, for fewer than 2,000 names in its letters)"
+        ),
+    ] = "auto"
     order: Annotated[
         Order | None,
         Field(description="n of the longest n-grams that are counted (default: 6)"),

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
+from namegen.corpus.background import Background, own_names, shares_letters, without_listed
 from namegen.corpus.corpus import Corpus, Split, corpus_of, names_frame, read_corpus, split
 from namegen.corpus.reading import READING, STDIN
 from namegen.device import cores, free_memory, memory_of, repeatable, resolve_device, sampling_device
@@ -31,7 +32,7 @@ from namegen.errors import ArtifactError, NamegenError, SettingError, printable
 from namegen.outputs import layout
 from namegen.outputs.dataset import DatasetManifest
 from namegen.outputs.manifests import open_manifest
-from namegen.outputs.model_folder import Contents, ModelFolder, model_name
+from namegen.outputs.model_folder import Contents, ModelFolder, ModelManifest, model_name
 from namegen.outputs.room import check_room, check_writable, readable_size
 from namegen.outputs.wish import Wish
 from namegen.parameters import DEFAULT, Parameters, checked
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from namegen.training.fit import Fitted
 
 FEW = 100  # dev names
+SHORT = 200  # names of a list
+IN_MEMORY = "a list in memory"  # what a background is called that has no place
 # Bytes that a fit takes at its peak: for each cell of the table, for each of the histories', and for all else. Measured
 # on tables of 1 to 27 million cells, from histories of 8 to 108 million.
 PER_CELL, PER_HISTORY, ALL_ELSE = 40, 17, 4 * 10**8
@@ -71,6 +74,7 @@ class FitPlan:
     Args:
         device: the torch device to train on, or "auto".
         origin: what the model's manifest says of where it comes from; see `Writing`.
+        background: names of others that the blend learns from.
     """
 
     corpus: Corpus
@@ -78,6 +82,7 @@ class FitPlan:
     recipe: Recipe
     device: str = "auto"
     origin: Mapping[str, Any] = field(default_factory=dict)
+    background: tuple[str, ...] = ()
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -158,16 +163,23 @@ def plan(parameters: Parameters) -> Plan:
     return Plan(fit, model, names, p.count, p.seed, p.workers or cores(), automaton, is_complete, wish)
 
 
-def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) -> FitPlan:
+def plan_fit(
+    corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any], others: Sequence[str] | None = None
+) -> FitPlan:
     """The part of a plan that decides what the model is.
+
+    Args:
+        others: the names of the background, if they are in memory.
 
     Raises:
         SettingError: if a setting does not suit the names, or the device is not there.
         CorpusError: if there are too few names.
     """
     p = parameters
-    splits = split(corpus, p.holdout)
-    recipe = recipes.choose(corpus, p.model, p.preset, p.holdout, order=p.order, cells=p.cells)
+    background = background_of(corpus, p.background, p.model, others)
+    sha256 = background.sha256 if background else None
+    recipe = recipes.choose(corpus, p.model, p.preset, p.holdout, order=p.order, cells=p.cells, background=sha256)
+    splits = split(corpus, recipe.holdout)
     if p.device != "auto":
         resolve_device(p.device)
     _check_memory(recipe)
@@ -177,7 +189,42 @@ def plan_fit(corpus: Corpus, parameters: Parameters, origin: Mapping[str, Any]) 
     log.info("%s: %s", printable(str(origin.get("names", "names"))), counted)
     for warning in warnings_of(corpus, splits):
         log.warning("%s", warning)
-    return FitPlan(corpus, splits, recipe, p.device, origin)
+    if background:
+        log.info("Background: %s names of %s", f"{len(background.names):,}", printable(background.where))
+        origin = {**origin, "background": p.background}
+    return FitPlan(corpus, splits, recipe, p.device, origin, background.names if background else ())
+
+
+def background_of(corpus: Corpus, asked: str, model: str, others: Sequence[str] | None = None) -> Background | None:
+    """The background of a list; None for none, or where there is too little of one.
+
+    Args:
+        asked: the path or URL of a list or a model's folder, "none", or "auto".
+        others: the names, if they are in memory; then `asked` is what they are called.
+
+    Raises:
+        SettingError: if the model has no background.
+        NamegenError: if the names cannot be read.
+    """
+    if asked == "none" or (asked == "auto" and not recipes.are_few(corpus, model)):
+        return None
+    if model != "blend":
+        raise SettingError(f"{model} has no background, only the blend has", remedy="Leave --background out")
+    where = asked if asked != "auto" else "the project's own list"
+    names = own_names() if asked == "auto" else others or _names_at(asked)
+    if asked == "auto" and not shares_letters(corpus, names):
+        return None
+    found = without_listed(names, corpus, where)
+    if not found:
+        log.warning("No background: hardly any names of %s are not on the list, too", printable(where))
+    return found
+
+
+def _names_at(place: str) -> Sequence[str]:
+    """The names of a list, or of the list that a model's folder was fitted to."""
+    folder = ModelFolder(location(place))
+    is_model = (folder.path / ModelManifest.FILE).exists()
+    return folder.names().to_pylist() if is_model else read_corpus(place).names
 
 
 def _check_memory(recipe: Recipe) -> None:
@@ -287,8 +334,17 @@ def train(
     device, started, recipe = resolve_device(plan.device), time.perf_counter(), plan.recipe
     passes = sum(settings.passes for settings in recipe.networks)
     with progress(passes, "Training, passes") as advance, memory_of(device), repeatable(device):
-        options: dict[str, Any] = {"checkpoint": checkpoint, "on_pass": advance, "allowed": allowed_pairs(plan.corpus)}
-        fitted = fit_models(plan.split.train, counts, plan.split.dev, recipe, device, **options)
+        fitted = fit_models(
+            plan.split.train,
+            counts,
+            plan.split.dev,
+            recipe,
+            device,
+            allowed=allowed_pairs(plan.corpus),
+            background=plan.background,
+            checkpoint=checkpoint,
+            on_pass=advance,
+        )
     seconds = round(time.perf_counter() - started, 3)
     log.info("Trained on %s in %.2f s", device, seconds)
     return fitted, {"trained_on": device, "training_seconds": seconds}
@@ -330,7 +386,23 @@ def evaluate(plan: FitPlan, fitted: Fitted, tables: Mapping[str, Table]) -> tupl
     evaluation += [
         evaluate.of_model(name, model, plan.corpus.vocabulary, plan.split) for name, model in fitted.others.items()
     ]
-    return automata[plan.recipe.model], {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
+    if fitted.by_others:
+        evaluation.append(evaluate.of_folds(plan.recipe.model, *fitted.by_others))
+    figures = {"evaluation": pl.concat(evaluation), "quality": pl.concat(quality)}
+    if plan.recipe.few and len(plan.corpus.names) < SHORT:
+        log.warning("%s", _expected(plan, figures))
+    return automata[plan.recipe.model], figures
+
+
+def _expected(plan: FitPlan, figures: Mapping[str, pl.DataFrame]) -> str:
+    """What to expect of a short list."""
+    import polars as pl
+
+    listed = 1000 * (1 - figures["quality"].filter(model=plan.recipe.model)["novel"][0])
+    what = f"{len(plan.corpus.names)} names are few: of 1,000 drawn names about {listed:.0f} are on the list"
+    for row in figures["evaluation"].filter(pl.col("split") == "folds").iter_rows(named=True):
+        what += f", and the NLL of names left out is {row['nll']:.2f} ± {row['standard_error']:.2f}"
+    return f"{what}. More names help, or a --background that is more like them"
 
 
 def what_was_learnt(plan: FitPlan, counts: NgramCounts, fitted: Fitted) -> dict[str, pl.DataFrame]:
@@ -411,7 +483,8 @@ def fit(
     drop_invisible: bool = DEFAULT.drop_invisible,
     model: str = DEFAULT.model,
     preset: str = DEFAULT.preset,
-    holdout: float = DEFAULT.holdout,
+    holdout: float | None = DEFAULT.holdout,
+    background: str | Path | Sequence[str] = DEFAULT.background,
     order: int | None = DEFAULT.order,
     cells: int | None = DEFAULT.cells,
     device: str = DEFAULT.device,
@@ -422,6 +495,7 @@ def fit(
 
     Args:
         names: a list, a Series or a frame; or a path, as for the job.
+        background: as for the job, or a list of names.
         column, skip_bad, drop_invisible, model, preset, holdout, order, cells, device: as for the job; see
             `parameters`.
 
@@ -437,6 +511,9 @@ def fit(
 
     reading = {"column": column, "skip_bad": skip_bad, "drop_invisible": drop_invisible}
     asked = {"model": model, "preset": preset, "holdout": holdout, "order": order, "cells": cells, "device": device}
+    is_text = isinstance(background, str | Path)
+    others = None if is_text else corpus_of(background).names
+    asked["background"] = str(background) if is_text else IN_MEMORY
     parameters = Parameters(**{name: checked(name, value) for name, value in {**reading, **asked}.items()})
     origin: dict[str, Any] = {"preset": parameters.preset}
     if isinstance(names, str | Path):
@@ -444,7 +521,7 @@ def fit(
         origin |= origin_of(names, parameters)
     else:
         corpus = corpus_of(names, column=column, skip_bad=skip_bad, drop_invisible=drop_invisible)
-    contents = learn(plan_fit(corpus, parameters, origin))
+    contents = learn(plan_fit(corpus, parameters, origin, others))
     return Model(contents.automaton, contents)
 
 
@@ -470,7 +547,12 @@ def refit(
     try:
         recipe = recipes.of_configuration(configuration)
         device = resolve_device(origin.get("trained_on", "auto"))
-        plan = FitPlan(corpus, split(corpus, recipe.holdout), recipe, device, origin)
+        where = origin.get("background", "auto") if recipe.background else "none"
+        background = background_of(corpus, where, recipe.model)
+        if (background and background.sha256) != recipe.background:
+            raise SettingError(f"the background is not what it was: {printable(where)}")
+        others = background.names if background else ()
+        plan = FitPlan(corpus, split(corpus, recipe.holdout), recipe, device, origin, others)
     except NamegenError as error:
         raise ArtifactError(f"cannot be made again ({error.what})", str(folder.path), remedy) from error
     contents = learn(plan)

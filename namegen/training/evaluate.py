@@ -27,7 +27,7 @@ from namegen.vocabulary import Vocabulary
 SCHEMA = {
     "model": pl.String,
     "source": pl.String,  # "table", "automaton", or "exact": the model itself
-    "split": pl.String,  # "train", "dev" or "test"
+    "split": pl.String,  # "train", "dev", "test", or "folds": each name by what was fitted without it
     "subset": pl.String,  # "all", "seen" or "unseen": whether the names are also in train
     "names": pl.Int64,
     "symbols": pl.Int64,  # characters, and one end per name
@@ -52,6 +52,12 @@ def of_model(model: str, itself: Predictor, vocabulary: Vocabulary, split: Split
     """The rows of `SCHEMA` for a model that remembers more than its table: of dev and test."""
     held_out = replace(split, train=())
     return _rows(model, "exact", partial(log_prob, itself, vocabulary), held_out, frozenset(split.train))
+
+
+def of_folds(model: str, names: Sequence[str], log_prob: NDArray[np.float64]) -> pl.DataFrame:
+    """The row of `SCHEMA` for names that were scored by cross-validation; none for no names."""
+    rows = [(model, "exact", "folds", "all", len(names), *nll(names, log_prob))] if names else []
+    return pl.DataFrame(rows, SCHEMA, orient="row")
 
 
 def _rows(

@@ -20,6 +20,7 @@ from namegen.corpus.pairs import keep_allowed
 from namegen.errors import ArtifactError
 from namegen.models import NETWORKS, bigram, gru, kneser_ney, mlp, network, neural_bigram, transformer, uniform
 from namegen.models.predictor import Predictor
+from namegen.training import few
 from namegen.training.compile import Table, compile_model
 from namegen.training.evaluate import nll
 from namegen.training.exact import log_prob
@@ -51,12 +52,14 @@ class Fitted:
         others: the models that know more.
         allowed: which symbols may follow which, as the models have it.
         training: a row (`model`, `step`, `loss`, `dev_nll`) for each step or pass.
+        by_others: names with the log-probability that each has if it is left out; None where dev chose the settings.
     """
 
     bigrams: Mapping[str, NDArray[np.float64]]
     others: Mapping[str, Predictor]
     allowed: NDArray[np.bool_] | None
     training: pl.DataFrame
+    by_others: tuple[Sequence[str], NDArray[np.float64]] | None = None
 
 
 def fit_models(
@@ -67,6 +70,7 @@ def fit_models(
     device: str,
     *,
     allowed: NDArray[np.bool_] | None = None,
+    background: Sequence[str] = (),
     checkpoint: Checkpoint | None = None,
     on_pass: Callable[[int], None] = lambda passes: None,
 ) -> Fitted:
@@ -78,6 +82,7 @@ def fit_models(
         dev: the names on which the blend's weights are chosen; without any it gets its usual ones.
         device: a torch device that is there.
         allowed: which symbols may follow which; see `corpus.pairs`.
+        background: names of others, which the blend may learn from; see `corpus.background`.
         checkpoint: where the networks' training resumes from, and is saved after each pass.
         on_pass: called with the number of passes that are done, as they are.
     """
@@ -95,6 +100,7 @@ def fit_models(
     by_counts = kneser_ney.fit(counts)
     others: dict[str, Predictor] = {"kneser-ney": Blend.alone(by_counts, allowed)}
     rows = [("neural-bigram", *row) for row in descent]
+    by_others = None
     if recipe.model in NETWORKS:
         courses = [COURSES[each.family](names, counts.vocabulary, each, device) for each in recipe.networks]
         networks, curve = _train(courses, counts, dev, device, checkpoint, on_pass)
@@ -103,14 +109,22 @@ def fit_models(
         rows += [(label, n, loss, held) for (label, n), (_, loss, held) in zip(passes, curve, strict=True)]
         others |= {label: Blend.alone(each, allowed) for label, each in zip(labels, networks, strict=True)}
         if recipe.model == "blend":
-            others["blend"] = pooled = pool(by_counts, networks, counts.vocabulary, dev, allowed)
+            letters = few.letters_of(background, counts.vocabulary)
+            members = few.members_without_case(names, counts.vocabulary, letters)
+            if recipe.few:
+                found = few.fit(names, counts, letters, allowed)
+                pooled, by_others = found.blend, (found.names, found.log_prob)
+                log.info("Cross-validation chose n-grams of up to %s symbols", found.order)
+            else:
+                pooled = pool(by_counts, [*members.values(), *networks], counts.vocabulary, dev, allowed)
+            others["blend"] = pooled
             shares = ", ".join(
                 f"{weight:.2f} of {label}"
-                for label, weight in zip(["kneser-ney", *labels], pooled.weights.mean(axis=0), strict=True)
+                for label, weight in zip(["kneser-ney", *members, *labels], pooled.weights.mean(axis=0), strict=True)
             )
             log.info("blend is a product: %s", shares)
     kept = {name: keep_allowed(table, pairs.last, allowed) for name, table in bigrams.items()}
-    return Fitted(kept, others, allowed, pl.DataFrame(rows, TRAINING, orient="row"))
+    return Fitted(kept, others, allowed, pl.DataFrame(rows, TRAINING, orient="row"), by_others)
 
 
 def tables_of(

@@ -17,8 +17,8 @@ from namegen.models.predictor import Predictor, State, take
 from namegen.training.exact import steps
 from namegen.vocabulary import Vocabulary
 
-USUAL = 0.55  # the weight of Kneser-Ney beside networks, and of all networks together, before dev is asked
-FIRM, FIRM_ENDS = 50.0, 4.0  # how firmly a weight is held where it would be without dev, in nats a square of 1
+USUAL = 0.55  # the weight of Kneser-Ney, and of all other models together, before any name is asked
+FIRM, FIRM_ENDS = 50.0, 1.5  # how firmly a weight is held where it would be without dev, in nats a square of 1
 CELLS = 2**23  # of dev's distributions, which are in memory while the weights are fitted
 ROUNDS, ENOUGH = 20, 1e-9  # of Newton's method: at most so many, and until no weight changes by more
 TURNS = 4  # between weights and ends
@@ -82,45 +82,25 @@ class Blend:
 
 def pool(
     counting: KneserNey,
-    networks: Sequence[Predictor],
+    others: Sequence[Predictor],
     vocabulary: Vocabulary,
     dev: Sequence[str],
     allowed: NDArray[np.bool_] | None = None,
 ) -> Blend:
-    """The pool of Kneser-Ney and one or more networks, with the weights that predict `dev` best; without, usual ones.
-
-    The negative log-likelihood of dev is convex in the weights, as the pool is an exponential family in them, and is
-    minimised by Newton's method: the weights for all of dev at once, and then in turns those for each kind of context
-    and how likely the end is at each position. All are drawn towards what is known without: the usual weights, those
-    for all, and ends as likely as they are.
+    """The pool of Kneser-Ney and other models, with the weights that predict `dev` best; without, usual ones.
 
     Args:
-        counting, networks: none was trained on `dev`.
+        counting, others: none was trained on `dev`.
         dev: only as many of them are used as fit in some memory.
     """
-    members = [counting, *networks]
-    usual = np.array([USUAL, *[USUAL / len(networks)] * len(networks)])
+    members = [counting, *others]
     per_name = len(members) * len(vocabulary) * (sum(map(len, dev)) / max(len(dev), 1) + 1)
-    asked = _ask(members, vocabulary, dev[: int(CELLS / per_name)])
-    is_end = np.zeros((1, len(asked.symbol), len(vocabulary)))
-    is_end[:, :, 0] = 1
-    common = _fitted(asked.logs, asked.symbol, usual, 0 * is_end[0], FIRM)
-    weights, ends = np.tile(common, (counting.kinds, 1)), np.zeros(POSITIONS)
-    for _ in range(TURNS):
-        for p in range(1, POSITIONS):
-            here = asked.position == p
-            blended = np.einsum("em,mev->ev", weights[asked.kind[here]], asked.logs[:, here])
-            (ends[p],) = _fitted(is_end[:, here], asked.symbol[here], np.zeros(1), blended, FIRM_ENDS)
-        for k in range(counting.kinds):
-            here = asked.kind == k
-            fixed = ends[asked.position[here], None] * is_end[0, here]
-            weights[k] = _fitted(asked.logs[:, here], asked.symbol[here], common, fixed, FIRM)
-    return Blend(members, weights, ends, allowed)
+    return Blend(members, *weigh(ask(members, vocabulary, dev[: int(CELLS / per_name)]), counting.kinds), allowed)
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
-    """What the members say before each of the E symbols of some names.
+class Asked:
+    """What the members of a pool say before each of the E symbols of some names, of which they know nothing.
 
     Args:
         logs: float64[M, E, V]: the logarithms of their distributions.
@@ -133,9 +113,15 @@ class _Asked:
     position: NDArray[np.int64]
     kind: NDArray[np.int64]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Asked]) -> Asked:
+        """What was asked in parts."""
+        columns = ([getattr(part, name) for part in parts] for name in ("symbol", "position", "kind"))
+        return cls(np.concatenate([part.logs for part in parts], axis=1), *map(np.concatenate, columns))
 
-def _ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[str]) -> _Asked:
-    """Asks them; the first is Kneser-Ney."""
+
+def ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[str]) -> Asked:
+    """Asks them. The first is Kneser-Ney; the names have no symbol outside the vocabulary."""
     logs, columns = [np.zeros((len(members), 0, len(vocabulary)))], [np.zeros((3, 0), np.int64)]
     together = Blend(members, np.ones((1, len(members))), np.zeros(1))
     for step, (_, symbol, state) in enumerate(steps(together, vocabulary, names)):
@@ -144,7 +130,36 @@ def _ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[s
         logs.append(np.stack([_log(member.predict(part)) for member, part in zip(members, parts, strict=True)]))
         position = np.full(len(known), min(step, POSITIONS - 1))
         columns.append(np.stack([symbol[known].astype(np.int64), position, together.kind(parts[0])]))
-    return _Asked(np.concatenate(logs, axis=1), *np.concatenate(columns, axis=1))
+    return Asked(np.concatenate(logs, axis=1), *np.concatenate(columns, axis=1))
+
+
+def weigh(asked: Asked, kinds: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The weights and ends of a `Blend` that predict best what was asked; the usual ones if nothing was.
+
+    The negative log-likelihood is convex in the weights, as the pool is an exponential family in them, and is
+    minimised by Newton's method: the weights for all of it at once, and then in turns those for each kind of context
+    and how likely the end is at each position. All are drawn towards what is known without: the usual weights, those
+    for all, and ends as likely as they are.
+
+    Args:
+        kinds: of Kneser-Ney's contexts.
+    """
+    others = len(asked.logs) - 1
+    usual = np.array([USUAL, *[USUAL / others] * others] if others else [1.0])
+    is_end = np.zeros((1, len(asked.symbol), asked.logs.shape[2]))
+    is_end[:, :, 0] = 1
+    common = _fitted(asked.logs, asked.symbol, usual, 0 * is_end[0], FIRM)
+    weights, ends = np.tile(common, (kinds, 1)), np.zeros(POSITIONS)
+    for _ in range(TURNS):
+        for p in range(1, POSITIONS):
+            here = asked.position == p
+            blended = np.einsum("em,mev->ev", weights[asked.kind[here]], asked.logs[:, here])
+            (ends[p],) = _fitted(is_end[:, here], asked.symbol[here], np.zeros(1), blended, FIRM_ENDS)
+        for k in range(kinds):
+            here = asked.kind == k
+            fixed = ends[asked.position[here], None] * is_end[0, here]
+            weights[k] = _fitted(asked.logs[:, here], asked.symbol[here], common, fixed, FIRM)
+    return weights, ends
 
 
 def _fitted(

@@ -6,7 +6,7 @@ GPU or some minutes of a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +31,8 @@ class Recipe:
         histories: about how many cells the histories have that it is compiled from.
         networks: the settings of each of its networks.
         holdout: the share of the names that is held out, half for dev and half for test.
+        few: whether the settings are chosen by cross-validation; see `training.few`.
+        background: the SHA-256 of the background's names; None without one.
     """
 
     model: str
@@ -39,6 +41,8 @@ class Recipe:
     histories: int
     networks: tuple[Settings, ...]
     holdout: float
+    few: bool = False
+    background: str | None = None
 
     def configuration(self, names_sha256: str) -> dict[str, Any]:
         """Everything that decides what is in a model's folder, as JSON."""
@@ -49,6 +53,8 @@ class Recipe:
             "order": self.order,
             "cells": self.cells,
             "histories": self.histories,
+            "few": self.few,
+            "background": self.background,
             "neural_bigram": asdict(neural_bigram.NOTEBOOK),
             "networks": [{"family": settings.family, **asdict(settings)} for settings in self.networks],
             "models_version": VERSION,
@@ -91,20 +97,39 @@ _WORK = {
 }
 PRESETS = tuple(_WORK)
 ORDER = 6
+HOLDOUT = 0.2
+MANY = 2_000  # different names: from so many on, some are held out, and the blend has networks
+
+
+def are_few(corpus: Corpus, model: str) -> bool:
+    """Whether a model of these names has its settings from cross-validation."""
+    return model == "blend" and len(set(corpus.names)) < MANY
 
 
 def choose(
-    corpus: Corpus, model: str, preset: str, holdout: float, *, order: int | None = None, cells: int | None = None
+    corpus: Corpus,
+    model: str,
+    preset: str,
+    holdout: float | None,
+    *,
+    order: int | None = None,
+    cells: int | None = None,
+    background: str | None = None,
 ) -> Recipe:
     """The recipe of a preset for a list of names.
 
     Args:
+        holdout: None for the usual share, or nothing of a short list.
         order: None for the preset's own, lowered to the longest n-gram there is: the longest name and two boundaries.
         cells: None for the preset's own.
+        background: the SHA-256 of the background's names.
 
     Raises:
         SettingError: if no n-gram has this order.
     """
+    few = are_few(corpus, model)
+    if holdout is None:
+        holdout = 0.0 if few else HOLDOUT
     work = _WORK[preset if model in NETWORKS else "default"]
     longest = max(map(len, corpus.names)) + 2
     if order is None:
@@ -114,7 +139,9 @@ def choose(
         raise SettingError(
             f"{what}{longest}", remedy=f"Use --order {longest} or less (in Python order={longest}), or leave it out"
         )
-    networks = work.blend if model == "blend" else [each for each in work.alone if each.family == model]
+    networks: Sequence[Settings] = () if few else work.blend
+    if model != "blend":
+        networks = [each for each in work.alone if each.family == model]
     symbols = sum(map(len, corpus.names)) + len(corpus.names)
     passes = max(2, work.most // symbols)
     return Recipe(
@@ -124,6 +151,8 @@ def choose(
         work.histories,
         tuple(replace(each, passes=min(each.passes, passes)) for each in networks),
         holdout,
+        few,
+        background,
     )
 
 
@@ -136,7 +165,9 @@ def of_configuration(configuration: dict[str, Any]) -> Recipe:
     c = configuration
     try:
         networks = tuple(_network(**settings) for settings in c["networks"])
-        recipe = Recipe(c["model"], c["order"], c["cells"], c["histories"], networks, c["holdout"])
+        recipe = Recipe(
+            c["model"], c["order"], c["cells"], c["histories"], networks, c["holdout"], c["few"], c["background"]
+        )
         if recipe.configuration(c["names_sha256"]) == configuration:
             return recipe
     except (KeyError, TypeError):

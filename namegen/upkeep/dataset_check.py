@@ -233,6 +233,7 @@ class DatasetCheck:
             "model": c["model"],
             "preset": origin.get("preset") if c.get("networks") else None,
             "holdout": c["holdout"],
+            "background": origin.get("background") or ("none" if c.get("few") else None),
             "order": c["order"],
             "cells": c.get("cells"),
             "seed": source.seed,
