@@ -5,17 +5,22 @@ A smoothed model gives every pair of symbols some probability, also those that n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
 
 from namegen.corpus.corpus import Corpus
+from namegen.corpus.kinds import OTHER, START, UPPER, kind_of
 from namegen.corpus.ngrams import count_ngrams
+from namegen.vocabulary import Vocabulary
+
+UNUSUAL = 0.01  # how far a pair of kinds of characters is allowed that no name has
 
 
-def allowed_pairs(corpus: Corpus) -> NDArray[np.bool_] | None:
-    """bool[V, V]: whether the second symbol may follow the first; None if every symbol may follow every other.
+def allowed_pairs(corpus: Corpus) -> NDArray[np.float64] | None:
+    """float64[V, V]: 1 where the second symbol may follow the first, and 0 where not; None if all may follow all.
 
     What occurs anywhere in the list may, held-out names included. Of the rest, these may not:
 
@@ -41,21 +46,39 @@ def allowed_pairs(corpus: Corpus) -> NDArray[np.bool_] | None:
     wrong &= count_ngrams(corpus.names, corpus.vocabulary, 2).counts == 0
     if spelling is not None:
         wrong |= ~spelling
-    return ~wrong if wrong.any() else None
+    return (~wrong).astype(np.float64) if wrong.any() else None
+
+
+def usual_pairs(
+    names: Sequence[str], vocabulary: Vocabulary, allowed: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """float64[V, V]: `allowed`, and less for kinds of characters that begin no name, and capitals behind such that never
+    have one behind them.
+
+    A few names do not tell a smoothed model that names do not begin in lower case.
+    """
+    kind = np.array([START, *map(kind_of, vocabulary.characters), *[OTHER] * len(vocabulary)])[: len(vocabulary)]
+    pairs = count_ngrams(names, vocabulary, 2).counts > 0
+    seen = np.zeros((OTHER + 1, OTHER + 1), bool)
+    first, second = np.nonzero(pairs)
+    seen[kind[first], kind[second]] = True
+    seen[START + 1 :, [other for other in range(OTHER + 1) if other != UPPER]] = True
+    usual: NDArray[np.float64] = np.where(seen[kind[:, None], kind], 1.0, UNUSUAL)
+    return usual if allowed is None else usual * allowed
 
 
 def keep_allowed(
-    probabilities: NDArray[np.float64], last: NDArray[np.integer], allowed: NDArray[np.bool_] | None
+    probabilities: NDArray[np.float64], last: NDArray[np.integer], allowed: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
     """The distributions after contexts that end with `last`, given that only what is allowed follows.
 
     Args:
         probabilities: float64[S, V].
         last: int[S].
-        allowed: bool[V, V], as from `allowed_pairs`.
+        allowed: float64[V, V], as from `allowed_pairs` or `usual_pairs`.
     """
     if allowed is None:
         return probabilities
-    kept = np.where(allowed[last], probabilities, 0)
+    kept: NDArray[np.float64] = probabilities * allowed[last]
     kept /= kept.sum(axis=1, keepdims=True)
     return kept

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from namegen.corpus.kinds import LOWER, OTHER, SPACE, START, UPPER, kind_of, without_case
 from namegen.corpus.ngrams import count_ngrams
 from namegen.models import kneser_ney
 from namegen.models.kneser_ney import KneserNey
 from namegen.models.predictor import State
 from namegen.vocabulary import MAX_SYMBOLS, Vocabulary
 
-START, LOWER, UPPER, LETTER, SPACE, OTHER = range(6)  # kinds of symbols: LETTER has no case, such as Han; START is none
 UNSEEN = 0.05  # how often each case counts as seen at each place, beyond what was seen: case is regular
 
 
@@ -62,7 +62,7 @@ class Caseless:
 
 def has_both_cases(vocabulary: Vocabulary) -> bool:
     """Whether there are capitals as well as lower case."""
-    kinds = set(map(_kind, vocabulary.characters))
+    kinds = set(map(kind_of, vocabulary.characters))
     return {LOWER, UPPER} <= kinds
 
 
@@ -89,7 +89,7 @@ def fit(letters: KneserNey, listed: Sequence[str], vocabulary: Vocabulary, *, re
     """
     known = {letter: i for i, letter in enumerate(letters.counts.vocabulary.symbols)}
     column = [0, *(known[without_case(character)] for character in vocabulary.characters)]
-    kind = np.array([START, *map(_kind, vocabulary.characters)], np.uint8)
+    kind = np.array([START, *map(kind_of, vocabulary.characters)], np.uint8)
     pairs = count_ngrams(listed, vocabulary, 2).counts
     cased = np.stack([pairs[:, kind == case].sum(axis=1) for case in (LOWER, UPPER)], axis=1)
     seen = np.full((OTHER + 1, 2), UNSEEN)
@@ -98,24 +98,3 @@ def fit(letters: KneserNey, listed: Sequence[str], vocabulary: Vocabulary, *, re
     case = np.ones((OTHER + 1, len(kind)))
     case[:, kind == LOWER], case[:, kind == UPPER] = share[:, :1], share[:, 1:]
     return Caseless(letters, np.array(column), kind, case, restarts)
-
-
-def without_case(text: str) -> str:
-    """In lower case, as far as that keeps every character one.
-
-    >>> without_case("Mcİ")
-    'mcİ'
-    """
-    if text.isascii():
-        return text.lower()
-    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
-
-
-def _kind(character: str) -> int:
-    if character.isspace():
-        return SPACE
-    if not character[0].isalpha():
-        return OTHER
-    if character == without_case(character):
-        return LOWER if character != character.upper() else LETTER
-    return UPPER

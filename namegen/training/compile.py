@@ -13,9 +13,9 @@ The histories are limited in number, and are walked through in blocks, so the me
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ CAP = 8  # positions from this one on are one
 WINDOW = 8  # symbols of the longest context
 BLOCK = 2**13  # histories that the model is asked for at once
 DRAWN = 2**12  # names that estimate how many histories there are
+LENGTHS, SPREAD = 20, 4  # of merged histories: a length has a share of all, and its candidates are so many times that
+LEAST = 1e-12  # the probability of a history that is not worth a look
 SLACK = 1.25  # that estimate may be too low by so much
 NOISE = 1e-14  # nats: of a divergence, what may be rounding
 LITTLE = 1e-6  # share of a context's mass that is too little for a mean of its own
@@ -83,7 +85,8 @@ def compile_model(
     *,
     cap: int = CAP,
     window: int = WINDOW,
-    allowed: NDArray[np.bool_] | None = None,
+    merging: bool = False,
+    allowed: NDArray[np.float64] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Table:
     """The table of a model.
@@ -94,10 +97,15 @@ def compile_model(
         histories: about how many to walk through.
         cap: positions from this one on are one; at least `window`.
         window: how many symbols a context has at most.
-        allowed: which symbol may follow which, as the model has it; None if every one may follow every other.
+        merging: whether what the model remembers is whole numbers that decide all it says, and no more than `window`
+            symbols behind the start of a name; see `walk_merging`.
+        allowed: how far which symbol may follow which, as the model has it; None if every one may follow every other.
         advance: called with the number of histories done, as they are.
     """
     symbols, longest = len(vocabulary), vocabulary.longest(MAX_LENGTH)
+    if merging:
+        found = walk_merging(model, histories, longest, advance)
+        return fold(found, vocabulary, budget, cap, window, allowed)
     threshold = threshold_for(model, symbols, histories, longest)
     walked = None
     while walked is None:
@@ -172,13 +180,66 @@ def walk_through(
     return Histories(parent[:found], symbol[:found], level[:found], mass[:found], distribution[:found])
 
 
+def walk_merging(
+    model: Predictor,
+    most: int,
+    longest: int,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Histories:
+    """The most probable histories of each length, where those that the model cannot tell apart are one.
+
+    A model that remembers few symbols, such as counts, can be walked through much further so. Of histories that are
+    one, the most probable stands for all; the mass is that of all.
+    """
+    state, mass = model.start(), np.ones(1)
+    parent, symbol, first = np.zeros(1, np.int32), np.zeros(1, np.uint8), 0
+    parts: list[tuple[NDArray[Any], ...]] = []
+    for length in range(longest + 1):
+        size = len(mass)
+        rows = np.concatenate([model.predict(take(state, block)) for block in _blocks(size)])
+        parts.append((parent, symbol, np.full(size, length, np.uint8), mass, rows))
+        advance(size)
+        room = min(most // LENGTHS, most - first - size)
+        if room <= 0 or length == longest:
+            break
+        onward = mass[:, None] * rows[:, 1:]
+        at, follows = np.nonzero(onward > LEAST)
+        if len(at) > SPREAD * room:  # those that are dropped here are too many to be put together
+            likely = np.sort(np.argpartition(-onward[at, follows], SPREAD * room)[: SPREAD * room])
+            at, follows = at[likely], follows[likely]
+        if not len(at):
+            break
+        longer = [model.after(take(state, at[block]), follows[block] + 1) for block in _blocks(len(at))]
+        numbers = np.concatenate([_numbers(each) for each in longer])
+        order = np.lexsort((-onward[at, follows], *numbers.T))
+        begins = np.flatnonzero(np.append(True, (np.diff(numbers[order], axis=0) != 0).any(axis=1)))
+        together = np.add.reduceat(onward[at, follows][order], begins)
+        chosen = np.sort(np.argsort(-together, kind="stable")[:room])
+        at, follows, mass = at[order[begins[chosen]]], follows[order[begins[chosen]]], together[chosen]
+        state = model.after(take(state, at), follows + 1)
+        parent, symbol, first = (first + at).astype(np.int32), (follows + 1).astype(np.uint8), first + size
+    return Histories(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _blocks(size: int) -> Iterator[NDArray[np.intp]]:
+    """0 to size - 1 in blocks."""
+    return (np.arange(begin, min(begin + BLOCK, size)) for begin in range(0, size, BLOCK))
+
+
+def _numbers(state: State) -> NDArray[np.int64]:
+    """int64[N, M]: what a model remembers of N histories, which is whole numbers."""
+    if isinstance(state, tuple):
+        return np.concatenate([_numbers(part) for part in state], axis=1)
+    return state.reshape(len(state), -1).astype(np.int64)  # type: ignore[no-any-return]
+
+
 def fold(
     histories: Histories,
     vocabulary: Vocabulary,
     budget: int,
     cap: int,
     window: int,
-    allowed: NDArray[np.bool_] | None = None,
+    allowed: NDArray[np.float64] | None = None,
 ) -> Table:
     """Chooses the contexts to keep, and gives each its row and its successors; see `compile_model`."""
     contexts = Contexts.of(histories, cap, window)
@@ -359,7 +420,7 @@ def _successors(
     return successor
 
 
-def _spelt(table: Table, roots: NDArray[np.int32], allowed: NDArray[np.bool_] | None) -> Table:
+def _spelt(table: Table, roots: NDArray[np.int32], allowed: NDArray[np.float64] | None) -> Table:
     """The same, where no state forgets its last symbol: for each position and symbol without a context there is one.
 
     What follows there is what the position's shortest context has, as far as it is allowed.
@@ -376,7 +437,7 @@ def _spelt(table: Table, roots: NDArray[np.int32], allowed: NDArray[np.bool_] | 
     needed, number = np.unique(place[state, symbol] * symbols + symbol, return_inverse=True)
     successor[state, symbol] = states + number
     root, last = roots[needed // symbols], needed % symbols
-    rows = np.where(allowed[last], table.probabilities[root], 0)
+    rows = table.probabilities[root] * allowed[last]
     nothing = rows.sum(axis=1) <= 0
     rows[nothing] = allowed[last[nothing]]
     rows /= rows.sum(axis=1, keepdims=True)

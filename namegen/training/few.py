@@ -21,12 +21,14 @@ from namegen.models import caseless, kneser_ney
 from namegen.models.kneser_ney import KneserNey
 from namegen.models.predictor import Predictor
 from namegen.training.exact import log_prob
-from namegen.training.pool import Asked, Blend, ask, pool, weigh
+from namegen.training.pool import POSITIONS, Asked, Blend, ask, pool, weigh
 from namegen.vocabulary import Vocabulary
 
 FOLDS, SEED = 5, 1
 ORDERS = (2, 3, 4)  # of the listed names' counts, beside the highest
 LETTERS = 5  # order of the counts without case
+COMPILED = {"cap": 5, "window": 5, "merging": True}  # how it is compiled: it remembers five symbols, and the position
+SURE = 3.0  # nats: of an end that is early or late
 BACKGROUND = 6  # order of the background's
 
 
@@ -69,7 +71,7 @@ def members_without_case(
 
 
 def fit(
-    names: Sequence[str], counts: NgramCounts, background: KneserNey | None, allowed: NDArray[np.bool_] | None
+    names: Sequence[str], counts: NgramCounts, background: KneserNey | None, allowed: NDArray[np.float64] | None
 ) -> Few:
     """Chooses the settings, and fits the pool.
 
@@ -88,15 +90,31 @@ def fit(
     if not parts:  # a single name: the usual weights
         return Few(pool(kneser_ney.fit(counts), others, vocabulary, (), allowed), counts.order, (), np.zeros(0))
     folds = [_Fold.of(part, names, counts, background) for part in parts]
-    tried = {order: _try(order, folds, allowed) for order in (*ORDERS, counts.order) if order <= counts.order}
+    held_to = usual_ends(names)
+    tried = {order: _try(order, folds, allowed, held_to) for order in (*ORDERS, counts.order) if order <= counts.order}
     order = min(tried, key=lambda order: tried[order].nats)
     best = tried[order]
     blend = Blend([kneser_ney.fit(counts.lower(order)), *others], best.weights, best.ends, allowed)
     each = []
     for k, (fold, members) in enumerate(zip(folds, best.pools, strict=True)):
         rest = [asked for other, asked in enumerate(best.asked) if other != k]
-        each.append(log_prob(Blend(members, *weigh(Asked.joined(rest), kinds(order)), allowed), vocabulary, fold.held))
+        each.append(
+            log_prob(Blend(members, *weigh(Asked.joined(rest), kinds(order), held_to), allowed), vocabulary, fold.held)
+        )
     return Few(blend, order, [name for part in parts for name in part], np.concatenate(each))
+
+
+def usual_ends(names: Sequence[str]) -> NDArray[np.float64]:
+    """float64[POSITIONS]: how likely the end is before the shortest name ends and beyond the longest; see `Blend`.
+
+    Where no name ends, the models cannot learn how seldom one does.
+    """
+    sizes = list(map(len, names))
+    position = np.arange(POSITIONS)
+    ends = np.zeros(POSITIONS)
+    ends[position < min(sizes)] = -SURE
+    ends[position > max(sizes)] = SURE
+    return ends
 
 
 def kinds(order: int) -> int:
@@ -142,10 +160,10 @@ class _Tried:
     nats: float
 
 
-def _try(order: int, folds: Sequence[_Fold], allowed: NDArray[np.bool_] | None) -> _Tried:
+def _try(order: int, folds: Sequence[_Fold], allowed: NDArray[np.float64] | None, ends: NDArray[np.float64]) -> _Tried:
     pools = [[kneser_ney.fit(fold.counts.lower(order)), *fold.others] for fold in folds]
     asked = [ask(pool, fold.counts.vocabulary, fold.held) for pool, fold in zip(pools, folds, strict=True)]
-    weights, ends = weigh(Asked.joined(asked), kinds(order))
+    weights, ends = weigh(Asked.joined(asked), kinds(order), ends)
     held = [
         log_prob(Blend(pool, weights, ends, allowed), fold.counts.vocabulary, fold.held)
         for pool, fold in zip(pools, folds, strict=True)

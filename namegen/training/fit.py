@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from namegen.corpus.ngrams import count_ngrams
-from namegen.corpus.pairs import keep_allowed
+from namegen.corpus.pairs import keep_allowed, usual_pairs
 from namegen.errors import ArtifactError
 from namegen.models import NETWORKS, bigram, gru, kneser_ney, mlp, network, neural_bigram, transformer, uniform
 from namegen.models.predictor import Predictor
@@ -57,7 +57,7 @@ class Fitted:
 
     bigrams: Mapping[str, NDArray[np.float64]]
     others: Mapping[str, Predictor]
-    allowed: NDArray[np.bool_] | None
+    allowed: NDArray[np.float64] | None
     training: pl.DataFrame
     by_others: tuple[Sequence[str], NDArray[np.float64]] | None = None
 
@@ -69,7 +69,7 @@ def fit_models(
     recipe: Recipe,
     device: str,
     *,
-    allowed: NDArray[np.bool_] | None = None,
+    allowed: NDArray[np.float64] | None = None,
     background: Sequence[str] = (),
     checkpoint: Checkpoint | None = None,
     on_pass: Callable[[int], None] = lambda passes: None,
@@ -86,6 +86,8 @@ def fit_models(
         checkpoint: where the networks' training resumes from, and is saved after each pass.
         on_pass: called with the number of passes that are done, as they are.
     """
+    if recipe.few:
+        allowed = usual_pairs(names, counts.vocabulary, allowed)
     pairs = counts.lower(2)
     descent: Curve = []
     learnt = neural_bigram.fit(
@@ -155,6 +157,7 @@ def tables_of(
                 counts.vocabulary,
                 recipe.cells // symbols,
                 recipe.histories // symbols,
+                **(few.COMPILED if recipe.few else {}),
                 allowed=fitted.allowed,
                 advance=on_histories,
             )

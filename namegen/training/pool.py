@@ -36,16 +36,16 @@ class Blend:
             depend on that.
         ends: float64[P]: how much likelier the end is, by position, as a logarithm. The last one is for all positions
             after it. A product of models alone would make names of other lengths than the list's.
-        allowed: bool[V, V]: which symbol may follow which; see `corpus.pairs`. No name is empty.
+        allowed: float64[V, V]: how far which symbol may follow which; see `corpus.pairs`. No name is empty.
     """
 
     members: Sequence[Predictor]
     weights: NDArray[np.float64]
     ends: NDArray[np.float64]
-    allowed: NDArray[np.bool_] | None = None
+    allowed: NDArray[np.float64] | None = None
 
     @classmethod
-    def alone(cls, member: Predictor, allowed: NDArray[np.bool_] | None = None) -> Blend:
+    def alone(cls, member: Predictor, allowed: NDArray[np.float64] | None = None) -> Blend:
         """A model by itself, but for what is not allowed."""
         return cls([member], np.ones((1, 1)), np.zeros(1), allowed)
 
@@ -85,7 +85,7 @@ def pool(
     others: Sequence[Predictor],
     vocabulary: Vocabulary,
     dev: Sequence[str],
-    allowed: NDArray[np.bool_] | None = None,
+    allowed: NDArray[np.float64] | None = None,
 ) -> Blend:
     """The pool of Kneser-Ney and other models, with the weights that predict `dev` best; without, usual ones.
 
@@ -133,7 +133,9 @@ def ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[st
     return Asked(np.concatenate(logs, axis=1), *np.concatenate(columns, axis=1))
 
 
-def weigh(asked: Asked, kinds: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def weigh(
+    asked: Asked, kinds: int, usual_ends: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The weights and ends of a `Blend` that predict best what was asked; the usual ones if nothing was.
 
     The negative log-likelihood is convex in the weights, as the pool is an exponential family in them, and is
@@ -143,6 +145,7 @@ def weigh(asked: Asked, kinds: int) -> tuple[NDArray[np.float64], NDArray[np.flo
 
     Args:
         kinds: of Kneser-Ney's contexts.
+        usual_ends: float64[POSITIONS]: what the ends are held to; None for 0.
     """
     others = len(asked.logs) - 1
     usual = np.array([USUAL, *[USUAL / others] * others] if others else [1.0])
@@ -150,11 +153,14 @@ def weigh(asked: Asked, kinds: int) -> tuple[NDArray[np.float64], NDArray[np.flo
     is_end[:, :, 0] = 1
     common = _fitted(asked.logs, asked.symbol, usual, 0 * is_end[0], FIRM)
     weights, ends = np.tile(common, (kinds, 1)), np.zeros(POSITIONS)
+    if usual_ends is not None:
+        ends = usual_ends.copy()
+    held_to = ends.copy()
     for _ in range(TURNS):
         for p in range(1, POSITIONS):
             here = asked.position == p
             blended = np.einsum("em,mev->ev", weights[asked.kind[here]], asked.logs[:, here])
-            (ends[p],) = _fitted(is_end[:, here], asked.symbol[here], np.zeros(1), blended, FIRM_ENDS)
+            (ends[p],) = _fitted(is_end[:, here], asked.symbol[here], held_to[p : p + 1], blended, FIRM_ENDS)
         for k in range(kinds):
             here = asked.kind == k
             fixed = ends[asked.position[here], None] * is_end[0, here]

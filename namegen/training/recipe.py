@@ -98,6 +98,7 @@ _WORK = {
 PRESETS = tuple(_WORK)
 ORDER = 6
 HOLDOUT = 0.2
+FEW_CELLS, FEW_HISTORIES = 2_700_000, 24_000_000  # of a blend of few names, whatever the preset
 MANY = 2_000  # different names: from so many on, some are held out, and the blend has networks
 
 
@@ -147,8 +148,8 @@ def choose(
     return Recipe(
         model,
         order,
-        cells or work.cells,
-        work.histories,
+        cells or (FEW_CELLS if few else work.cells),
+        FEW_HISTORIES if few else work.histories,
         tuple(replace(each, passes=min(each.passes, passes)) for each in networks),
         holdout,
         few,
