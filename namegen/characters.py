@@ -73,9 +73,7 @@ def begins_as_mark(character: str) -> bool:
     return category(character[0])[0] == "M" or _TO_BEFORE.match(character) is not None
 
 
-def misread(
-    characters: Sequence[str], following: Sequence[str]
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def misread(characters: Sequence[str], following: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which characters, one after another, are read as others: they become one character, or NFC changes them.
 
     What a character does to the one before it depends on how it begins, and few beginnings differ in that.
@@ -133,7 +131,7 @@ def _joined(names: pl.Series) -> list[str] | None:
     return texts if joining("".join(texts)) else None
 
 
-def _series(names: pl.Series, values: object) -> pl.Series:
+def _series(names: pl.Series, values: list[str] | NDArray[np.uint32]) -> pl.Series:
     import polars as pl  # slow to import
 
     return pl.Series(names.name, values)

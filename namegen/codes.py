@@ -154,4 +154,3 @@ class Codes:
         beginning = [f"{characters[number]}…" for number in self.value[: self.short + self.long]]
         middle = [f"…{m + 1}…" for m in range(self.middle)]
         return [*beginning, *middle, *(f"…{tail + 1}" for tail in range(self.tails))]
-

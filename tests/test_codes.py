@@ -18,6 +18,7 @@ import namegen
 from namegen.automaton import artifact
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.automaton.walk import walk
+from namegen.codes import Codes
 from namegen.corpus.corpus import corpus_of, split
 from namegen.corpus.ngrams import count_ngrams
 from namegen.corpus.pairs import keep_allowed
@@ -29,9 +30,9 @@ from namegen.sampling.torch_sampler import TorchSampler
 from namegen.training.exact import log_prob as exact_log_prob
 from namegen.training.pool import Blend
 from namegen.training.quantise import quantise
-from namegen.vocabulary import LEADS, TAILS, Vocabulary
+from namegen.vocabulary import Vocabulary
 
-SMALL = Vocabulary(".ab" + chr(LEADS) + chr(LEADS + 1) + chr(TAILS) + chr(TAILS + 1), rare="xyz")  # yz: half a pair
+SMALL = Vocabulary(".ab", "xyz", Codes((3,), short=2, long=0, middle=0, tails=2))  # y and z are not in one row
 
 
 def fitted(names: list[str], order: int, likely_end: float = 1.0) -> Automaton:
@@ -50,7 +51,8 @@ def test_how_many_codes(characters: int, leads: int, tails: int) -> None:
     """As few symbols as will do, for the rarest characters; each character has one spelling."""
     alphabet = [chr(0x4E00 + i) for i in range(characters)]
     vocabulary = Vocabulary.of([*alphabet, *alphabet[100:]])
-    assert (vocabulary.leads, vocabulary.tails) == (leads, tails)
+    codes = vocabulary.codes
+    assert (codes and (codes.leads, codes.tails)) == ((leads, tails) if leads else None)
     assert len(vocabulary) == 256
     assert sorted(vocabulary.characters) == alphabet
     assert not leads or alphabet[99] in vocabulary.rare
@@ -126,7 +128,7 @@ def test_all_probability_is_on_names() -> None:
     """All names of n characters have the share that a walk gives to ending after n; it knows symbols and no names."""
     automaton = fitted(["ab", "x", "yz", "za"], 2)
     weights, successor = automaton.weights / TOTAL, automaton.successor
-    first, tails = SMALL.first_lead, SMALL.first_lead + SMALL.leads
+    first, tails = SMALL.first_lead, SMALL.first_tail
 
     def after(mass: NDArray[np.float64], symbols: range) -> NDArray[np.float64]:
         moved = np.zeros(automaton.states)
@@ -148,7 +150,7 @@ def test_an_automaton_that_does_not_spell(tmp_path: Path, wrong: str) -> None:
     """It is refused: what it draws would be no text."""
     whole = fitted(["ab", "xy", "z"], 2)
     weights, successor = whole.weights.copy(), whole.successor.copy()
-    first, tail = SMALL.first_lead, SMALL.first_lead + SMALL.leads
+    first, tail = SMALL.first_lead, SMALL.first_tail
     if wrong == "a tail alone":
         weights[1] = 0
         weights[1, [0, tail]] = TOTAL // 2

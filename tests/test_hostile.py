@@ -218,7 +218,7 @@ def made_up(path: Path, symbols: object = ".ab", order: object = 2, **arrays: ND
     weights = np.zeros((size, size), np.int64)
     weights[:, :1] = TOTAL
     automaton = Automaton(
-        cast("Vocabulary", SimpleNamespace(symbols=symbols, rare="", spelling=None)),  # a vocabulary would refuse them
+        cast("Vocabulary", SimpleNamespace(own=symbols, codes=None, spelling=None)),  # a vocabulary would refuse them
         cast("int", order),
         arrays.get("weights", weights),
         arrays.get("successor", np.zeros((size, size), np.int32)),

@@ -6,10 +6,10 @@ import math
 
 import click
 
+from namegen.characters import characters_of
 from namegen.commands.options import MODEL, MODEL_TEXT, QUIET
 from namegen.commands.output import show_table
 from namegen.errors import printable
-from namegen.characters import characters_of
 from namegen.vocabulary import MAX_LENGTH, as_read
 
 

@@ -195,9 +195,10 @@ class ModelFolder:
         """
         make_folder(self.path)
         automaton = contents.automaton
+        symbols = automaton.vocabulary.symbols
         artifact.save(automaton, self.path / artifact.FILE, hold)
         described = {
-            "namegen.vocabulary": automaton.vocabulary.symbols,
+            "namegen.vocabulary": symbols if isinstance(symbols, str) else " ".join(symbols),
             "namegen.order": str(contents.configuration["order"]),
         }
         for name in TABLES:

@@ -115,11 +115,11 @@ class _Parts:
         return _Part(bit, bit, is_nullable=False)
 
     def is_in(self, character: str, op: Any, value: Any, flags: int) -> bool:  # noqa: ANN401
-        """Whether a character of several code points is matched: itself, in a range, or by the kind of its first one."""
+        """Whether a character of several code points is matched: as such, all in a range, or its first by its kind."""
         kind = str(op)
         if kind == "IN":
             is_other = str(value[0][0]) == "NEGATE"
-            return is_other != any(self.is_in(character, *item, flags) for item in value[is_other:])
+            return is_other != any(self.is_in(character, op, each, flags) for op, each in value[is_other:])
         if kind == "NOT_LITERAL":
             return not self.is_in(character, "LITERAL", value, flags)
         if kind == "LITERAL":
@@ -271,7 +271,7 @@ class _States:
         ]
         paired, middle = lead + codes.short + codes.long, codes.middle or 1
         after = rows[codes.paired :]
-        after += [self._within(paired, rows[:codes.paired][i : i + middle]) for i in range(0, codes.paired, middle)]
+        after += [self._within(paired, rows[: codes.paired][i : i + middle]) for i in range(0, codes.paired, middle)]
         return list(enumerate(after, lead))
 
     def _within(self, first: int, after: list[int]) -> int:

@@ -252,7 +252,7 @@ def draw(cells, entries, column_bits, texts, value, spelling, longest, seed, fir
     is_bytes = width == 1 and first_lead == first_tail
     characters = np.empty(_GROUP, np.uint64)
     # `drawn` holds bytes if every symbol is one byte, and symbol ids otherwise.
-    byte_of = texts[:, 1].copy() if is_bytes else np.arange(symbols).astype(np.uint8)
+    byte_of = texts[:, 1].copy() if is_bytes else np.arange(i64(symbols)).astype(np.uint8)
     words, state = np.empty((2, _BLOCK, _GROUP), np.uint32), np.empty(_GROUP, np.uint32)
     active, symbol = np.empty(_GROUP, np.uint16), np.empty(_GROUP, np.uint8)
     drawn, length = np.empty((_GROUP, longest), np.uint8), np.empty(_GROUP, np.uint64)
