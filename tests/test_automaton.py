@@ -41,7 +41,7 @@ def check_invariants(automaton: Automaton, probabilities: NDArray[np.float64], c
     assert ((successor[:, 1:] > 0) & (successor[:, 1:] < automaton.states)).all(), "A4"
     assert counts.contexts()[0] == ".", "A5"
     lengths = automaton.context_lengths[: counts.states]  # without those that were added
-    assert lengths.tolist() == [len(context) for context in counts.contexts()]
+    assert (lengths == counts.lengths).all()
     reached = weights[:, 0] > 0
     for _ in range(automaton.states):
         reached = reached | ((weights[:, 1:] > 0) & reached[successor[:, 1:]]).any(axis=1)
