@@ -98,17 +98,16 @@ def test_any_codes(sizes: list[int], symbols: int, two_leads: bool) -> None:  # 
         return
     assert codes.symbols <= symbols
     words, lengths = codes.of(np.arange(sum(sizes)))
-    spelt = [
-        tuple(word[:2]) + (word[2],) if n == 3 else (word[0], word[2]) for word, n in zip(words, lengths, strict=True)
-    ]
+    spelt = [tuple(word if n == 3 else word[::2]) for word, n in zip(words.tolist(), lengths, strict=True)]
     assert [codes.value[[*word]].sum() for word in spelt] == [*range(sum(sizes))]
-    found, begun = set(), [(first,) for first in np.flatnonzero(codes.begins)]
+    found: set[tuple[int, ...]] = set()
+    begun: list[tuple[int, ...]] = [(first,) for first in np.flatnonzero(codes.begins).tolist()]
     while begun:
         word = begun.pop()
         if word[-1] >= codes.leads:
             found.add(word)
         else:
-            begun += [(*word, after) for after in np.flatnonzero(codes.follows[word[-1]])]
+            begun += [(*word, after) for after in np.flatnonzero(codes.follows[word[-1]]).tolist()]
     assert found == {*spelt}
 
 
