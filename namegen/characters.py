@@ -68,6 +68,11 @@ def packed(characters: Iterable[str]) -> str | tuple[str, ...]:
     return "".join(listed) if all(len(character) == 1 for character in listed) else listed
 
 
+def side_by_side(characters: str | tuple[str, ...]) -> str:
+    """As one text: with spaces between them if some have several code points."""
+    return characters if isinstance(characters, str) else " ".join(characters)
+
+
 def begins_as_mark(character: str) -> bool:
     """Whether it looks for a letter before it."""
     return category(character[0])[0] == "M" or _TO_BEFORE.match(character) is not None
