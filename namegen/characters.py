@@ -6,6 +6,7 @@ Devanagari. A text of which every code point is a character is its own sequence 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -50,7 +51,10 @@ def characters_of(text: str) -> Sequence[str]:
 def all_characters(texts: Sequence[str]) -> Sequence[Sequence[str]]:
     """The characters of many texts."""
     joins = joining("".join(texts))
-    return [text if joins.isdisjoint(text) else _ONE.findall(text) for text in texts] if joins else texts
+    if not joins:
+        return texts
+    has_some = re.compile(f"[{re.escape(''.join(sorted(joins)))}]").search
+    return [_ONE.findall(text) if has_some(text) else text for text in texts]
 
 
 def lengths_of(texts: Sequence[str]) -> NDArray[np.int64]:
@@ -106,20 +110,18 @@ def _way(first: str) -> object:
 
 def lengths(names: pl.Series) -> pl.Series:
     """How many characters each name has."""
+    return lengths_and_ends(names)[0]
+
+
+def lengths_and_ends(names: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """How many characters each name has, the first one, and the last one; "" of an empty name."""
     texts = _joined(names)
-    return names.str.len_chars() if texts is None else _series(names, lengths_of(texts).astype(np.uint32))
-
-
-def firsts(names: pl.Series) -> pl.Series:
-    """The first character of each name; "" of an empty one."""
-    texts = _joined(names)
-    return names.str.head(1) if texts is None else _series(names, ["".join(c[:1]) for c in all_characters(texts)])
-
-
-def lasts(names: pl.Series) -> pl.Series:
-    """The last character of each name; "" of an empty one."""
-    texts = _joined(names)
-    return names.str.tail(1) if texts is None else _series(names, ["".join(c[-1:]) for c in all_characters(texts)])
+    if texts is None:
+        return names.str.len_chars(), names.str.head(1), names.str.tail(1)
+    split = all_characters(texts)
+    count = np.fromiter(map(len, split), np.uint32, len(split))
+    first, last = (["".join(each[part]) for each in split] for part in (slice(1), slice(-1, None)))
+    return _series(names, count), _series(names, first), _series(names, last)
 
 
 def letters(names: pl.Series) -> pl.Series:

@@ -170,8 +170,9 @@ def test_columns() -> None:
         split = [list(characters_of(name)) for name in names]
         series = pl.Series("name", names)
         assert characters.lengths(series).to_list() == [len(each) for each in split]
-        assert characters.firsts(series).to_list() == ["".join(each[:1]) for each in split]
-        assert characters.lasts(series).to_list() == ["".join(each[-1:]) for each in split]
+        _, first, last = characters.lengths_and_ends(series)
+        assert first.to_list() == ["".join(each[:1]) for each in split]
+        assert last.to_list() == ["".join(each[-1:]) for each in split]
         assert [c for c in characters.letters(series).to_list() if c] == [c for each in split for c in each]
 
 

@@ -186,8 +186,8 @@ def corpus_and_samples(corpus: pl.Series, drawn: pl.Series) -> str:
     """Lengths, first letters, last letters and all letters, of the list and of drawn names, as shares."""
     panels: list[tuple[str, Callable[[pl.Series], pl.Series]]] = [
         ("length", characters.lengths),
-        ("first letter", characters.firsts),
-        ("last letter", characters.lasts),
+        ("first letter", lambda names: characters.lengths_and_ends(names)[1]),
+        ("last letter", lambda names: characters.lengths_and_ends(names)[2]),
         ("letters", characters.letters),
     ]
 

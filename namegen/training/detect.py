@@ -12,7 +12,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from namegen.characters import characters_of
+from namegen.characters import all_characters
 
 LONGEST = 4  # characters of a part of a name
 FOLDS = 5
@@ -56,8 +56,7 @@ def _parts(names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], 
     """Which part (column) each name (row) has, as often as it has it; and how many rows and columns there are."""
     numbers: dict[Hashable, int] = {}
     rows, columns = [], []
-    for row, name in enumerate(names):
-        characters = characters_of(name)
+    for row, (name, characters) in enumerate(zip(names, all_characters(names), strict=True)):
         text = f"\n{name}\n" if characters is name else ("\n", *characters, "\n")
         parts: list[Hashable] = [
             len(characters),

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from namegen.automaton.automaton import Automaton
-from namegen.characters import firsts, lasts, lengths
+from namegen.characters import lengths_and_ends
 from namegen.corpus.corpus import Corpus, Split
 from namegen.questions.count import names_up_to
 from namegen.questions.temperature import temper
@@ -79,7 +79,7 @@ def measure(
 
 def compare(model: str, drawn: pl.Series, corpus: pl.Series) -> pl.DataFrame:
     """The row of `SCHEMA` for drawn names, compared with those of the corpus; null where that is not enough."""
-    length, listed_length = lengths(drawn), lengths(corpus)
+    (length, first, last), (listed_length, listed_first, listed_last) = map(lengths_and_ends, (drawn, corpus))
     row = {
         "model": model,
         "names": len(drawn),
@@ -90,8 +90,8 @@ def compare(model: str, drawn: pl.Series, corpus: pl.Series) -> pl.DataFrame:
         "long": (length >= LONG).mean(),
         "corpus_long": (listed_length >= LONG).mean(),
         "length_distance": total_variation(length, listed_length),
-        "first_letter_distance": total_variation(firsts(drawn), firsts(corpus)),
-        "last_letter_distance": total_variation(lasts(drawn), lasts(corpus)),
+        "first_letter_distance": total_variation(first, listed_first),
+        "last_letter_distance": total_variation(last, listed_last),
         "examples": drawn.head(EXAMPLES).to_list(),
     }
     return pl.DataFrame([row], SCHEMA, orient="row")
