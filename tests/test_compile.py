@@ -242,10 +242,11 @@ def nats(table: Table, names: tuple[str, ...]) -> float:
     return float(walk(names, table.vocabulary, table.successor, log_probabilities).mean())
 
 
-def test_what_is_not_allowed_is_never_drawn() -> None:
-    """With the smallest table there is, no pair is drawn that the list does not have, and no half of a code."""
+@pytest.mark.parametrize("codes", [Codes((3,), 2, 0, 0, 2), Codes((3,), 1, 1, 1, 2)])
+def test_what_is_not_allowed_is_never_drawn(codes: Codes) -> None:
+    """With the smallest table there is, no pair is drawn that the list does not have, and no part of a code."""
     listed = ["a-b", "x a", "-y", "zab", "ab-", "b a z"] * 3
-    vocabulary = Vocabulary(". -ab", "xyz", Codes((3,), short=2, long=0, middle=0, tails=2))
+    vocabulary = Vocabulary(". -ab", "xyz", codes)
     corpus = replace(corpus_of(listed), vocabulary=vocabulary)
     allowed = allowed_pairs(corpus)
     assert allowed is not None
