@@ -17,7 +17,7 @@ from unicodedata import category, normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from namegen.characters import all_characters, begins_as_mark, joining, lengths_of, misread, packed
+from namegen.characters import MAX_CODE_POINTS, all_characters, begins_as_mark, joining, lengths_of, misread, packed
 from namegen.codes import Codes
 
 # How the boundary is shown: as the first of these that is no character of the names. There are more than symbols.
@@ -72,6 +72,8 @@ class Vocabulary:
         for group in ([*letters], *([*self.rare[first : (first := first + size)]] for size in groups)):
             if "" in group or group != sorted({*group}):
                 raise ValueError(f"the characters of a vocabulary must be sorted and distinct: {self.own!r}")
+        if any(len(character) > MAX_CODE_POINTS for character in self.characters):
+            raise ValueError(f"a character of a vocabulary has up to {MAX_CODE_POINTS} code points")
         if len({*self.characters}) < len(letters) + len(self.rare):
             raise ValueError("the characters of a vocabulary must be distinct from those with codes")
 

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
@@ -63,6 +64,37 @@ def test_how_many_codes(characters: int, leads: int, tails: int) -> None:
     assert len(set(words)) == characters
     single = {word[0] for word in words if len(word) == 1}
     assert not single & {word[0] for word in words if len(word) == 2}
+
+
+@pytest.mark.parametrize(
+    ("own", "rare", "codes", "what"),
+    [
+        (".ab", "xyz", None, "as many as its rare characters"),
+        (".ab", "xy", ((3,), 2, 0, 0, 2), "as many as its rare characters"),
+        (".ab", "xzy", ((3,), 2, 0, 0, 2), "sorted and distinct"),
+        (".ab", "bxy", ((3,), 2, 0, 0, 2), "distinct from those with codes"),
+        (".ab", ["x", "y", ""], ((3,), 2, 0, 0, 2), "sorted and distinct"),
+        (["." + "a"], "", None, "a vocabulary is"),
+        ([".", "a" * 33], "", None, "up to 32 code points"),
+        (".ab", "xyz", ((3,), 1, 0, 0, 2), "as many as its rare characters need"),
+        (".ab", "xyz", ((3,), 3, 0, 0, 2), "as many as its rare characters need"),
+        (".ab", "xyz", ((3,), 1, 1, 0, 2), "as many as its rare characters need"),
+        (".ab", "xyz", ((3,), 1, 2, 1, 2), "as many as its rare characters need"),
+        (".ab", "xyz", ((2, 1), 1, 1, 1, 2), None),
+        (".ab", "xyz", ((1, 2), 1, 1, 1, 2), "as many as its rare characters need"),  # that row is not full
+        (".ab", "xyz", ((3,), 0, 0, 0, 2), "groups, short leads and tails"),
+        (".ab", "xyz", ((3,), 2, -1, 0, 2), "up to 255 symbols"),
+        (".ab", "xyz", ((3,), True, 0, 0, 3), "groups, short leads and tails"),
+        (".ab", "xyz", ((3,), 1, 0, 0, 255), "up to 255 symbols"),
+    ],
+)
+def test_what_is_no_vocabulary(own: Any, rare: Any, codes: Any, what: str | None) -> None:  # noqa: ANN401
+    """Codes that are not those that the rare characters need are refused, whoever wrote them."""
+    if what is None:
+        assert Vocabulary(own, rare, Codes(*codes)).rare == rare
+        return
+    with pytest.raises(ValueError, match=what):
+        Vocabulary(own, rare, codes and Codes(*codes))
 
 
 def test_encoding() -> None:
