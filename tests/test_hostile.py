@@ -192,10 +192,10 @@ def test_journals(tmp_path: Path, times: int) -> None:
         struct.pack("<Q", 99_000_000) + b"{",
         struct.pack("<Q", 100_000) + b"[" * 100_000,
         save({"weights": np.zeros((1, 1))}, {"namegen": "[" * 100_000}),
-        save({"weights": np.zeros((1, 1))}, {"namegen": '{"format_version": 2, "stream_version": "1"}'}),
+        save({"weights": np.zeros((1, 1))}, {"namegen": '{"format_version": 3, "stream_version": "1"}'}),
         save({"weights": np.zeros((1, 1))}, {"namegen": '{"format_version": {}, "stream_version": 1}'}),
         save({"weights": np.zeros((1, 1))}, {"namegen": "7"}),
-        save({}, {"namegen": '{"format_version": 2, "stream_version": 1, "order": 1e999, "vocabulary": ".a"}'}),
+        save({}, {"namegen": '{"format_version": 3, "stream_version": 1, "order": 1e999, "vocabulary": ".a"}'}),
     ],
 )
 def test_files_that_are_no_automaton(tmp_path: Path, data: bytes) -> None:
