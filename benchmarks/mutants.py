@@ -68,6 +68,8 @@ TESTS = {
     "automaton/logarithm": ["test_logarithm.py", "test_cpu_sampler.py"],
     "automaton/rounding": ["test_automaton.py"],
     "automaton/walk": ["test_codes.py"],
+    "characters": ["test_characters.py"],
+    "codes": ["test_codes.py"],
     "outputs/journal": ["test_journal.py"],
     "outputs/writer": ["test_dataset.py"],
     "outputs/wish": ["test_wishes.py"],
@@ -122,7 +124,6 @@ EQUIVALENT: dict[str, list[tuple[str, str]]] = {
         ("elif missing <= 0", "where nothing is missing, nothing is given"),
         ("lost[v] = 1.0, 2.0", "the last is the last"),
     ],
-    "automaton/explanation": [("len(codes) >= 2", "no character has a code of more than two symbols")],
     "outputs/writer": [
         ("@dataclass(frozen=False)", "nobody assigns to its fields"),
         ("workers: int = 2", "how many work at once changes no byte: speed only"),

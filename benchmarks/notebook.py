@@ -109,7 +109,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     corpus = read_corpus(arguments.names)
-    words, itos = list(corpus.names), corpus.vocabulary.symbols
+    words, itos = list(corpus.names), "".join(corpus.vocabulary.symbols)
     stoi = {symbol: i for i, symbol in enumerate(itos)}
     counts = count_ngrams(words, corpus.vocabulary, 2)
     automaton = quantise(bigram.fit(counts), counts)

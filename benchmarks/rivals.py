@@ -85,7 +85,7 @@ def draw(module: nn.Module, count: int) -> None:
 
 def ways(automaton: Automaton, corpus: Corpus) -> dict[str, tuple[int, Callable[[], object]]]:
     """Each way's names and what makes them."""
-    symbols = corpus.vocabulary.symbols
+    symbols = "".join(corpus.vocabulary.symbols)
     counts = count_ngrams(corpus.names, corpus.vocabulary, 2)
     P = torch.from_numpy(bigram.fit(counts)).float()
     chain = markovify.Chain([list(name) for name in corpus.names], 5)

@@ -57,7 +57,7 @@ def main() -> None:
     print(f"{'':27}{'names a second':>38}{'x notebook':>12}{'x one core':>12}")
     with ThreadPoolExecutor(2) as pool:
         for name, automaton in automata.items():
-            ways = ways_to_sample(automaton, corpus.vocabulary.symbols, P, pool)
+            ways = ways_to_sample(automaton, "".join(corpus.vocabulary.symbols), P, pool)
             for _, work in ways.values():
                 work()  # once, to warm up
             rates: dict[str, list[float]] = {way: [] for way in ways}

@@ -11,17 +11,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from unicodedata import normalize
+from itertools import chain
+from unicodedata import category, normalize
 
 import numpy as np
 from numpy.typing import NDArray
+
+from namegen.characters import MAX_CODE_POINTS, all_characters, begins_as_mark, joining, lengths_of, misread, packed
+from namegen.codes import Codes
 
 # How the boundary is shown: as the first of these that is no character of the names. There are more than symbols.
 BOUNDARIES: tuple[str, ...] = (*".|␃", *map(chr, range(0xE000, 0xE000 + 256)))
 MAX_SYMBOLS = 256  # the boundary and 255 others: an id fits in a byte
 MAX_LENGTH = 64  # characters in the longest name; after the 64th every name ends
-MAX_CHARACTERS = 127 * 128  # in codes of two symbols, of which there are 255
-LEADS, TAILS = 0xF0000, 0xF1000  # private characters that stand for the symbols of codes
 
 
 _SPACE = re.compile(r"\s|[\x1c-\x1f]")  # what `str.strip` takes away, of ASCII
@@ -43,119 +45,161 @@ def all_as_read(names: Sequence[str]) -> Sequence[str]:
 class Vocabulary:
     """The V symbols of a model.
 
-    Up to 255 characters are a symbol each. Of more, the commonest are, and the others have codes of two symbols: a lead
-    and a tail, which are no characters by themselves. Character i of the rare ones has lead i // T and tail i % T, for
-    T tails.
+    Up to 255 characters are a symbol each. Of more, the commonest are, and the others have codes of two or three
+    symbols, which are no characters by themselves; see `codes`. A character is what a reader takes for one; see
+    `characters`.
 
     Args:
-        symbols: one character per symbol: the boundary, the characters sorted by code point, and then the leads and the
-            tails, shown as private characters from U+F0000 and U+F1000 on.
-        rare: the characters with codes, sorted by code point.
+        own: the boundary, and the characters that are a symbol each, sorted.
+        rare: the characters with codes, sorted in each group.
+        codes: their codes.
     """
 
-    symbols: str
-    rare: str = ""
+    own: str | tuple[str, ...]
+    rare: str | tuple[str, ...] = ""
+    codes: Codes | None = None
 
     def __post_init__(self) -> None:
-        (self.symbols + self.rare).encode()  # half of a surrogate pair is no character: a ValueError, too
-        boundary = _boundary_of(self.characters)
-        if self.symbols[:1] != boundary or not 2 <= len(self.symbols) <= MAX_SYMBOLS:
-            raise ValueError(f"a vocabulary is {boundary!r} and 1 to {MAX_SYMBOLS - 1} characters: {self.symbols!r}")
-        letters = self.symbols[1 : self.first_lead]
-        if [*letters] != sorted({*letters} - {*self.rare}) or [*self.rare] != sorted({*self.rare}):
-            raise ValueError(f"the characters of a vocabulary must be sorted and distinct: {self.symbols!r}")
-        if self.symbols[self.first_lead :] != _code_symbols(self.leads, self.tails):
+        object.__setattr__(self, "own", packed(self.own))
+        object.__setattr__(self, "rare", packed(self.rare))
+        "".join(self.characters).encode()  # half of a surrogate pair is no character: a ValueError, too
+        letters, boundary = self.own[1:], _boundary_of(self.characters)
+        if self.own[:1] not in (boundary, (boundary,)) or not 2 <= len(self) <= MAX_SYMBOLS:
+            raise ValueError(f"a vocabulary is {boundary!r} and 1 to {MAX_SYMBOLS - 1} characters: {self.own!r}")
+        groups, first = self.codes.groups if self.codes else (), 0
+        if sum(groups) != len(self.rare):
             raise ValueError("the codes of a vocabulary must be as many as its rare characters need")
+        for group in ([*letters], *([*self.rare[first : (first := first + size)]] for size in groups)):
+            if "" in group or group != sorted({*group}):
+                raise ValueError(f"the characters of a vocabulary must be sorted and distinct: {self.own!r}")
+        if any(len(character) > MAX_CODE_POINTS for character in self.characters):
+            raise ValueError(f"a character of a vocabulary has up to {MAX_CODE_POINTS} code points")
+        if len({*self.characters}) < len(letters) + len(self.rare):
+            raise ValueError("the characters of a vocabulary must be distinct from those with codes")
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Vocabulary:
         """The vocabulary of `names`: all characters that occur in them.
 
         Raises:
-            ValueError: if there are more than 16,256.
+            ValueError: if there are more than 600,000 of them, or so.
         """
-        listed = list(names)
+        listed = all_characters(list(names))
         characters = set[str]().union(*listed)
+        boundary = _boundary_of(characters)
         if len(characters) < MAX_SYMBOLS:
-            return cls(_boundary_of(characters) + "".join(sorted(characters)))
-        often = Counter("".join(listed))
-        leads, tails = _code_sizes(len(often))
-        letters = sorted(often, key=lambda letter: (-often[letter], letter))[: MAX_SYMBOLS - 1 - leads - tails]
-        rare = "".join(sorted(characters - {*letters}))
-        codes = _code_symbols(-(-len(rare) // tails), tails)
-        return cls(_boundary_of(characters) + "".join(sorted(letters)) + codes, rare)
+            return cls((boundary, *sorted(characters)))
+        often = Counter(chain.from_iterable(listed))
+        own, groups, codes = _shared_out(often)
+        return cls((boundary, *sorted(own)), tuple(chain.from_iterable(map(sorted, groups))), codes)
 
     def __len__(self) -> int:
-        return len(self.symbols)
+        return len(self.own) + (self.codes.symbols if self.codes else 0)
+
+    @cached_property
+    def symbols(self) -> str | tuple[str, ...]:
+        """How all symbols are shown, those of codes after the others."""
+        return packed((*self.own, *self.codes.shown(self.rare))) if self.codes else self.own
 
     @property
     def boundary(self) -> str:
         """How the boundary is shown."""
-        return self.symbols[0]
+        return self.own[0]
 
-    @property
-    def characters(self) -> str:
+    @cached_property
+    def characters(self) -> str | tuple[str, ...]:
         """All characters, those with a symbol of their own first."""
-        return self.symbols[1 : self.first_lead] + self.rare
+        return packed((*self.own[1:], *self.rare))
 
     def longest(self, characters: int) -> int:
         """How many symbols so many characters have at most."""
-        return 2 * characters if self.rare else characters
+        return self.codes.longest * characters if self.codes else characters
 
-    @cached_property
-    def tails(self) -> int:
-        """T, how many symbols are tails; 0 without rare characters. The last symbols are these."""
-        return sum(TAILS <= ord(symbol) < TAILS + MAX_SYMBOLS for symbol in self.symbols) if self.rare else 0
-
-    @cached_property
-    def leads(self) -> int:
-        """How many symbols are leads: as few as the rare characters need. They stand before the tails."""
-        return -(-len(self.rare) // max(self.tails, 1))
-
-    @cached_property
+    @property
     def first_lead(self) -> int:
-        """The id of the first lead; V without rare characters."""
-        return max(len(self.symbols) - self.tails - self.leads, 1)
+        """The id of the first lead of a code; V if there is none."""
+        return len(self.own)
+
+    @property
+    def first_tail(self) -> int:
+        """The id of the first tail of a code. Every symbol but the boundary and the leads ends a character."""
+        return len(self.own) + (self.codes.leads if self.codes else 0)
+
+    @cached_property
+    def value(self) -> NDArray[np.int64]:
+        """int64[V]: the place of a character in `texts` is the sum of the values of its symbols."""
+        own = np.arange(len(self.own))
+        if not self.codes:
+            return own
+        value = self.codes.value.copy()
+        value[self.codes.leads :] += len(own)
+        return np.concatenate([own, value])
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The boundary, as it is shown, and all characters."""
+        return (*self.own, *self.rare)
+
+    @cached_property
+    def widest(self) -> int:
+        """How many bytes of UTF-8 a character has at most."""
+        return max(len(text.encode()) for text in self.texts)
 
     @cached_property
     def spelling(self) -> NDArray[np.bool_] | None:
         """bool[V, V]: whether a code allows the second symbol after the first; None without codes."""
-        if not self.rare:
+        if not self.codes:
             return None
-        symbols, first, tails = len(self), self.first_lead, self.first_lead + self.leads
-        allowed = np.zeros((symbols, symbols), bool)
-        allowed[:first, :tails] = allowed[tails:, :tails] = True
-        filled = np.arange(self.leads * self.tails) < len(self.rare)
-        allowed[first:tails, tails:] = filled.reshape(self.leads, self.tails)
+        first, tails = self.first_lead, self.first_tail
+        allowed = np.zeros((len(self), len(self)), bool)
+        between = np.concatenate([np.ones(first, bool), self.codes.begins])
+        allowed[:first] = allowed[tails:] = between
+        allowed[first:, first:] |= self.codes.follows
         return allowed
 
     @cached_property
-    def id_of_code_point(self) -> NDArray[np.int16]:
-        """int16[largest code point + 2]: the id of each code point, -1 if it has none, and V + i for rare character i.
+    def misread(self) -> NDArray[np.bool_]:
+        """bool[V, V]: after which symbols others would be read as something else, as no name of a list has them.
 
-        The last entry is -1.
+        Two characters can make one, such as two letters of flags, or a letter and a mark. Of a code it is said where
+        any of the characters that the symbol stands for would be.
         """
-        characters = self.characters
-        code_points = [ord(character) for character in characters]
-        ids = np.full(max(code_points) + 2, -1, np.int16)
-        single = self.first_lead - 1
-        ids[code_points[:single]] = np.arange(1, single + 1, dtype=np.int16)
-        ids[code_points[single:]] = np.arange(len(self), len(self) + len(self.rare), dtype=np.int16)
-        return ids
-
-    @cached_property
-    def composing(self) -> NDArray[np.bool_]:
-        """bool[V, V]: which pairs of characters NFC changes."""
-        letters, composing = self.symbols[1 : self.first_lead], np.zeros((len(self), len(self)), bool)
-        if not letters.isascii():
-            changes = [[normalize("NFC", a + b) != a + b for b in letters] for a in letters]
-            composing[1 : self.first_lead, 1 : self.first_lead] = changes
-        return composing
+        symbols = len(self)
+        found = np.zeros((symbols, symbols), bool)
+        if not joining("".join(self.texts)):
+            return found
+        start = end = np.arange(1, len(self.own))
+        if self.codes:
+            start = np.concatenate([start, len(self.own) + self.codes.start])
+            end = np.concatenate([end, len(self.own) + self.codes.end])
+        table, way_of = misread(self.texts[1:], self.texts[1:])
+        before = np.zeros((symbols, table.shape[1]), bool)
+        np.logical_or.at(before, end, table)
+        begins = np.zeros((table.shape[1], symbols), bool)
+        begins[way_of, start] = True
+        return before @ begins
 
     @property
     def composes(self) -> bool:
-        """Whether NFC changes any pair, so that a drawn name may have a different normalised spelling."""
-        return bool(self.composing.any())
+        """Whether some symbols would be read as something else, so that a drawn name may have a different spelling."""
+        return bool(self.misread.any())
+
+    @cached_property
+    def _place_of(self) -> dict[str, int]:
+        """The id of each character, and V + i for rare character i."""
+        ids = {character: v for v, character in enumerate(self.own[1:], 1)}
+        return ids | {character: len(self) + i for i, character in enumerate(self.rare)}
+
+    @cached_property
+    def id_of_code_point(self) -> NDArray[np.int32]:
+        """int32[largest code point + 2]: the same for each code point that is a character, and -1 for all others.
+
+        The last entry is -1.
+        """
+        places = {ord(character): place for character, place in self._place_of.items() if len(character) == 1}
+        ids = np.full(max(places, default=0) + 2, -1, np.int32)
+        ids[[*places]] = [*places.values()]
+        return ids
 
     def encode(self, names: Sequence[str]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
         """The symbol ids of all names, end to end, and how many each name has.
@@ -167,43 +211,74 @@ class Vocabulary:
             ids int16[sum of lengths], -1 for a character outside the vocabulary.
             lengths int64[len(names)], in symbols.
         """
-        lengths = np.fromiter(map(len, names), np.int64, len(names))
-        # surrogatepass: a lone surrogate counts as a character outside the vocabulary, and needs this to be encoded
-        code_points = np.frombuffer("".join(names).encode("utf-32-le", "surrogatepass"), np.uint32)
-        lookup = self.id_of_code_point
-        ids = lookup[np.minimum(code_points, len(lookup) - 1)]
-        return self._with_codes(ids, lengths) if self.rare else (ids, lengths)
+        listed = all_characters(names)
+        lengths = np.fromiter(map(len, listed), np.int64, len(names))
+        if listed is names:
+            # surrogatepass: a lone surrogate counts as a character outside the vocabulary, and needs this to be encoded
+            code_points = np.frombuffer("".join(names).encode("utf-32-le", "surrogatepass"), np.uint32)
+            lookup = self.id_of_code_point
+            places = lookup[np.minimum(code_points, len(lookup) - 1)]
+        else:
+            place = self._place_of.get
+            flat = (place(character, -1) for character in chain.from_iterable(listed))
+            places = np.fromiter(flat, np.int32, int(lengths.sum()))
+        return self._with_codes(places, lengths) if self.codes else (places.astype(np.int16), lengths)
 
     def _with_codes(
-        self, ids: NDArray[np.int16], lengths: NDArray[np.int64]
+        self, places: NDArray[np.int32], lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-        """The same, with the lead and the tail of each rare character."""
-        is_rare = ids >= len(self)
-        rank = ids[is_rare] - len(self)
-        place = np.cumsum(1 + is_rare) - 1  # of the last symbol of each character
-        spelt = np.empty(len(ids) + int(is_rare.sum()), np.int16)
-        spelt[place[~is_rare]] = ids[~is_rare]
-        spelt[place[is_rare] - 1] = self.first_lead + rank // self.tails
-        spelt[place[is_rare]] = self.first_lead + self.leads + rank % self.tails
-        ends = np.concatenate([[0], np.cumsum(is_rare)])[np.concatenate([[0], np.cumsum(lengths)])]
-        return spelt, lengths + np.diff(ends)
+        """The same, with the code of each rare character."""
+        assert self.codes
+        is_rare = places >= len(self)
+        codes, sizes = self.codes.of(places[is_rare] - len(self))
+        size = np.ones(len(places), np.int64)
+        size[is_rare] = sizes
+        ends = np.cumsum(size)
+        spelt = np.empty(int(size.sum()), np.int16)
+        spelt[ends[~is_rare] - 1] = places[~is_rare]
+        first, has_middle = (ends - size)[is_rare], sizes == 3
+        spelt[first] = len(self.own) + codes[:, 0]
+        spelt[first[has_middle] + 1] = len(self.own) + codes[has_middle, 1]
+        spelt[first + sizes - 1] = len(self.own) + codes[:, 2]
+        name_ends = np.concatenate([[0], ends])[np.concatenate([[0], np.cumsum(lengths)])]
+        return spelt, np.diff(name_ends)
+
+    def lengths_of(self, names: Sequence[str], symbols: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64[len(names)]: how many characters names of so many symbols have."""
+        return lengths_of(names) if self.codes else symbols
 
 
-def _code_sizes(characters: int) -> tuple[int, int]:
-    """How many leads and tails so many characters need at least, where the others have a symbol each.
+def _shared_out(often: Counter[str]) -> tuple[list[str], list[list[str]], Codes]:
+    """Of more characters than there are symbols: those that get one, and groups of others, with their codes.
+
+    Whether two characters may follow each other has to be seen from their symbols. So those on which that depends get
+    one if they can: all that is misread before some others, or after most, separators and marks. And of the others
+    those are a group which are alike after these.
 
     Raises:
-        ValueError: if no number is enough.
+        ValueError: if no codes are enough.
     """
-    for size in range(MAX_SYMBOLS):
-        leads, tails = size // 2, size - size // 2
-        if leads * tails >= characters - (MAX_SYMBOLS - 1 - size):
-            return leads, tails
-    raise ValueError(f"{characters:,} different characters, but {MAX_CHARACTERS:,} is the limit")
-
-
-def _code_symbols(leads: int, tails: int) -> str:
-    return "".join(map(chr, (*range(LEADS, LEADS + leads), *range(TAILS, TAILS + tails))))
+    characters = sorted(often)
+    table, way_of = misread(characters, characters)
+    marks = np.array([begins_as_mark(character) for character in characters])
+    is_usual = np.zeros(table.shape[1], bool)  # ways in which what is no mark begins
+    is_usual[way_of[~marks]] = True
+    is_open = (table & is_usual).any(axis=1)
+    is_first = marks | is_open | [category(character[0])[0] in "PZ" for character in characters]
+    order = sorted(range(len(characters)), key=lambda i: (not is_first[i], -often[characters[i]], i))
+    _, alike = np.unique(table[is_open], axis=1, return_inverse=True) if is_open.any() else (None, np.zeros(1, np.intp))
+    kind = alike.ravel()[way_of] if is_open.any() else np.zeros(len(characters), np.intp)
+    kind = kind[order]  # of each character, in the order in which they get a symbol
+    for way in (Codes.single, Codes.double):
+        for size in range(2, MAX_SYMBOLS):
+            rest = kind[MAX_SYMBOLS - 1 - size :]
+            sizes = np.bincount(rest)
+            largest_first = [k for k in np.argsort(-sizes, kind="stable") if sizes[k]]
+            if codes := way([int(sizes[k]) for k in largest_first], size):
+                others = order[MAX_SYMBOLS - 1 - size :]
+                groups = [[characters[i] for i, k in zip(others, rest, strict=True) if k == g] for g in largest_first]
+                return [characters[i] for i in order[: MAX_SYMBOLS - 1 - size]], groups, codes
+    raise ValueError(f"{len(often):,} different characters, which is more than codes of three symbols can spell")
 
 
 def _boundary_of(characters: Collection[str]) -> str:

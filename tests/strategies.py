@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 # Letters of several scripts, of one to four bytes in UTF-8; none of them changes under NFC.
-LETTERS = "abcdefghijzÀéßñøœŁżαωλЖяשمिあ漢한\U00010400\U0001f600' -"  # noqa: RUF001 - some look alike
+LETTERS = "abcdefghijzÀéßñøœŁżαωλЖяשمあ漢한\U00010400\U0001f600' -"  # noqa: RUF001 - some look alike
 assert unicodedata.normalize("NFC", LETTERS) == LETTERS
 
 
-def names(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[list[str]]:
+def names(min_size: int = 1, max_size: int = 30, letters: str = LETTERS) -> st.SearchStrategy[list[str]]:
     """Lists of names over an alphabet of 1 to 8 letters, duplicates among them."""
 
     def over(alphabet: set[str]) -> st.SearchStrategy[list[str]]:
@@ -21,7 +21,7 @@ def names(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[list[str]]
         name = st.text(sorted(alphabet), min_size=1, max_size=9).map(lambda text: text.strip() or visible)
         return st.lists(name, min_size=min_size, max_size=max_size)
 
-    alphabets = st.sets(st.sampled_from(LETTERS), min_size=1, max_size=8).map(lambda letters: letters - {" "} or {"a"})
+    alphabets = st.sets(st.sampled_from(letters), min_size=1, max_size=8).map(lambda letters: letters - {" "} or {"a"})
     return st.tuples(alphabets, st.sampled_from(["", "", " "])).map(lambda pair: {*pair[0], *pair[1]}).flatmap(over)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from namegen.automaton.walk import walk
+from namegen.codes import Codes
 from namegen.corpus.corpus import Corpus, corpus_of
 from namegen.corpus.ngrams import count_ngrams
 from namegen.corpus.pairs import allowed_pairs
@@ -25,7 +26,7 @@ from namegen.training.compile import Histories, Table, compile_model, fold, thre
 from namegen.training.exact import log_prob
 from namegen.training.pool import Blend
 from namegen.training.quantise import quantise
-from namegen.vocabulary import LEADS, TAILS, Vocabulary
+from namegen.vocabulary import Vocabulary
 
 AB = Vocabulary(".ab")
 Context = tuple[int, tuple[int, ...]]  # the position, and the last symbols
@@ -241,10 +242,11 @@ def nats(table: Table, names: tuple[str, ...]) -> float:
     return float(walk(names, table.vocabulary, table.successor, log_probabilities).mean())
 
 
-def test_what_is_not_allowed_is_never_drawn() -> None:
-    """With the smallest table there is, no pair is drawn that the list does not have, and no half of a code."""
+@pytest.mark.parametrize("codes", [Codes((3,), 2, 0, 0, 2), Codes((3,), 1, 1, 1, 2)])
+def test_what_is_not_allowed_is_never_drawn(codes: Codes) -> None:
+    """With the smallest table there is, no pair is drawn that the list does not have, and no part of a code."""
     listed = ["a-b", "x a", "-y", "zab", "ab-", "b a z"] * 3
-    vocabulary = Vocabulary(". -ab" + chr(LEADS) + chr(LEADS + 1) + chr(TAILS) + chr(TAILS + 1), rare="xyz")
+    vocabulary = Vocabulary(". -ab", "xyz", codes)
     corpus = replace(corpus_of(listed), vocabulary=vocabulary)
     allowed = allowed_pairs(corpus)
     assert allowed is not None

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from namegen.automaton.automaton import TOTAL, Automaton
 from namegen.automaton.explanation import explain
 from namegen.automaton.logarithm import ln
+from namegen.codes import Codes
 from namegen.corpus.corpus import Corpus
 from namegen.corpus.ngrams import count_ngrams
 from namegen.errors import SettingError
@@ -25,7 +26,7 @@ from namegen.models import kneser_ney
 from namegen.training.compile import compile_model
 from namegen.training.pool import Blend
 from namegen.training.quantise import quantise
-from namegen.vocabulary import LEADS, TAILS, Vocabulary
+from namegen.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_emma(model: Model) -> None:
 
 def test_codes() -> None:
     """A step is a character with both halves of its code; a half alone is no alternative."""
-    vocabulary = Vocabulary(".ab" + chr(LEADS) + chr(LEADS + 1) + chr(TAILS) + chr(TAILS + 1), rare="xyz")
+    vocabulary = Vocabulary(".ab", "xyz", Codes((3,), short=2, long=0, middle=0, tails=2))
     #                      .  a  b  leads  tails
     weights = np.array([[2, 3, 1, 8, 2, 0, 0], [0, 0, 0, 0, 0, 12, 4], [0, 0, 0, 0, 0, 0, 16]]) * (TOTAL // 16)
     successor = np.array([[0, 0, 0, 1, 2, 0, 0]] * 3, np.int32)

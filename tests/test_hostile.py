@@ -192,10 +192,10 @@ def test_journals(tmp_path: Path, times: int) -> None:
         struct.pack("<Q", 99_000_000) + b"{",
         struct.pack("<Q", 100_000) + b"[" * 100_000,
         save({"weights": np.zeros((1, 1))}, {"namegen": "[" * 100_000}),
-        save({"weights": np.zeros((1, 1))}, {"namegen": '{"format_version": 2, "stream_version": "1"}'}),
+        save({"weights": np.zeros((1, 1))}, {"namegen": '{"format_version": 3, "stream_version": "1"}'}),
         save({"weights": np.zeros((1, 1))}, {"namegen": '{"format_version": {}, "stream_version": 1}'}),
         save({"weights": np.zeros((1, 1))}, {"namegen": "7"}),
-        save({}, {"namegen": '{"format_version": 2, "stream_version": 1, "order": 1e999, "vocabulary": ".a"}'}),
+        save({}, {"namegen": '{"format_version": 3, "stream_version": 1, "order": 1e999, "vocabulary": ".a"}'}),
     ],
 )
 def test_files_that_are_no_automaton(tmp_path: Path, data: bytes) -> None:
@@ -218,7 +218,7 @@ def made_up(path: Path, symbols: object = ".ab", order: object = 2, **arrays: ND
     weights = np.zeros((size, size), np.int64)
     weights[:, :1] = TOTAL
     automaton = Automaton(
-        cast("Vocabulary", SimpleNamespace(symbols=symbols, rare="", spelling=None)),  # a vocabulary would refuse them
+        cast("Vocabulary", SimpleNamespace(own=symbols, codes=None, spelling=None)),  # a vocabulary would refuse them
         cast("int", order),
         arrays.get("weights", weights),
         arrays.get("successor", np.zeros((size, size), np.int32)),

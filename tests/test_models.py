@@ -104,14 +104,14 @@ class KneserNey:
 
 
 # a discount of the bigrams is just 0
-@example(["λ", "λ", "ि", "λλλ", "λ  ि", "ि λλिि", "िλि   λ"], 3)
+@example(["λ", "λ", "φ", "λλλ", "λ  φ", "φ λλφφ", "φλφ   λ"], 3)
 @given(some_names(max_size=40), st.integers(2, 6))
 def test_kneser_ney_equals_its_definition(names: list[str], order: int) -> None:
     """Every probability, for random corpora, alphabets and orders; after the start the boundary has none."""
     vocabulary = Vocabulary.of([*names, "q"])
     counts = count_ngrams(names, vocabulary, order)
     table = kneser_ney.fit(counts).table
-    reference = KneserNey(names, vocabulary.symbols, order)
+    reference = KneserNey(names, "".join(vocabulary.symbols), order)
     for s, context in enumerate(counts.contexts()):
         expected = [reference.probability(context, v) for v in vocabulary.symbols]
         assert sum(expected) == 1

@@ -37,7 +37,7 @@ from namegen.questions.question import Question, length_of
 from namegen.questions.temperature import temper
 from namegen.sampling.stream import SCHEMA
 from namegen.vocabulary import Vocabulary
-from test_codes import fitted
+from test_codes import SMALL, THREE, fitted
 
 Answers = Callable[[str], bool]
 
@@ -47,7 +47,8 @@ def automata(draw: st.DrawFn) -> Automaton:
     """Small ones: over two letters with any arrows, or over five of which three have codes; with caps of 1 to 5."""
     if draw(st.booleans()):
         words = draw(st.lists(st.text("abxyz", min_size=1, max_size=4), min_size=1, max_size=6))
-        coded = fitted(words, draw(st.integers(2, 4)), draw(st.sampled_from([1.0, 0.01])))
+        order, likely_end = draw(st.integers(2, 4)), draw(st.sampled_from([1.0, 0.01]))
+        coded = fitted(words, order, likely_end, draw(st.sampled_from([SMALL, THREE])))
         return replace(coded, cap=draw(st.integers(1, 3)))
     states = draw(st.integers(1, 5))
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))

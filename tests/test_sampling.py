@@ -176,12 +176,12 @@ def test_novelty() -> None:
 
 
 def test_novelty_is_that_of_the_normal_form() -> None:
-    """A letter and a mark that were drawn one after the other are the letter with the mark, if there is one."""
-    vocabulary = Vocabulary.of(["\u00f1", "n", "q\u0303"])
+    """Two letters of Hangul that were drawn one after the other are the syllable, if there is one."""
+    vocabulary = Vocabulary.of(["하", "\u1112", "\u1161n"])
     assert vocabulary.composes
-    assert not Vocabulary.of(["\u00f1", "漢", "한"]).composes
-    drawn = pa.table({"name": ["n\u0303", "\u00f1", "q\u0303", "nq"]})
-    known = pa.array(["\u00f1", "n", "q\u0303"])
+    assert not Vocabulary.of(["\u00f1", "漢", "한", "n", "q\u0303"]).composes
+    drawn = pa.table({"name": ["\u1112\u1161", "하", "\u1112", "nn"]})
+    known = pa.array(["하", "\u1112"])
     for way in (known, frozenset(known.to_pylist())):
         assert with_novelty(drawn, way, vocabulary)["is_novel"].to_pylist() == [False, False, False, True]
 

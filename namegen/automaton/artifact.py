@@ -6,6 +6,7 @@ The checksum and the versions are checked on load, and nothing in the file is ev
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,24 +14,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from namegen.automaton.automaton import STREAM_VERSION, Automaton
+from namegen.codes import Codes
 from namegen.errors import ArtifactError, NewerFormatError, unreadable
 from namegen.storage.files import UNHELD, Anywhere, Hold, Location, local_copy, location, write_atomically
 from namegen.vocabulary import Vocabulary
 
 FILE = "automaton.safetensors"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _ARRAYS = ("weights", "successor", "context_lengths")
 
 
 def save(automaton: Automaton, path: Location, hold: Hold = UNHELD) -> None:
     """Writes the file, whole or not at all; `hold` is of its folder."""
+    vocabulary = automaton.vocabulary
     metadata = {
         "format_version": FORMAT_VERSION,
         "stream_version": STREAM_VERSION,
         "order": automaton.order,
         "cap": automaton.cap,
-        "vocabulary": automaton.vocabulary.symbols,
-        **({"rare": automaton.vocabulary.rare} if automaton.vocabulary.rare else {}),
+        "vocabulary": vocabulary.own,
+        **({"rare": vocabulary.rare, "codes": asdict(vocabulary.codes)} if vocabulary.codes else {}),
         "sha256": automaton.sha256,
     }
     arrays: dict[str, NDArray[Any]] = {name: getattr(automaton, name) for name in _ARRAYS}
@@ -58,8 +61,7 @@ def load(path: Anywhere) -> Automaton:
             metadata = json.loads((file.metadata() or {})["namegen"])
             _check_versions(metadata, where)
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-        vocabulary = Vocabulary(metadata["vocabulary"], metadata.get("rare", ""))
-        automaton = Automaton(vocabulary, metadata["order"], **arrays, cap=metadata["cap"])
+        automaton = Automaton(_vocabulary(metadata), metadata["order"], **arrays, cap=metadata["cap"])
         if not automaton.is_sound:
             raise ArtifactError("was altered: its order or its arrays are no automaton's", where, remedy)
         if automaton.sha256 != metadata["sha256"]:
@@ -70,6 +72,13 @@ def load(path: Anywhere) -> Automaton:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(f"is cut short or not an automaton ({reason})", where, remedy) from None
     return automaton
+
+
+def _vocabulary(metadata: dict[str, Any]) -> Vocabulary:
+    codes = metadata.get("codes")
+    if codes is None:
+        return Vocabulary(metadata["vocabulary"])
+    return Vocabulary(metadata["vocabulary"], metadata["rare"], Codes(**codes | {"groups": tuple(codes["groups"])}))
 
 
 def _check_versions(metadata: dict[str, Any], where: str) -> None:

@@ -10,7 +10,7 @@ weights, so an automaton gives the same names on every machine, which a table of
     A5  The start is state 0, the context ".".
     A6  Every state can reach the end.
 
-Where the vocabulary has codes, one more: after a lead comes one of its tails, and a tail comes after nothing else.
+Where the vocabulary has codes, one more: a code that is begun is finished, and none begins inside; see `codes`.
 
 This is a value: arrays and what follows from them. `Model` has the verbs, and `artifact` the file.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -63,7 +63,7 @@ class Automaton:
 
     @property
     def longest(self) -> int:
-        """How many symbols the longest name has: the cap, or twice as many if there are codes."""
+        """How many symbols the longest name has: the cap, or more if there are codes."""
         return self.vocabulary.longest(self.cap)
 
     @property
@@ -84,7 +84,8 @@ class Automaton:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the vocabulary, the order, the cap and the arrays, in hex: the automaton's identity."""
-        spelt = [self.vocabulary.symbols, *filter(None, [self.vocabulary.rare])]
+        vocabulary = self.vocabulary
+        spelt = [vocabulary.own, *([vocabulary.rare, *astuple(vocabulary.codes)] if vocabulary.codes else [])]
         digest = hashlib.sha256(json.dumps([*spelt, self.order, self.cap, self.weights.shape]).encode())
         for array in (self.weights, self.successor, self.context_lengths):
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from namegen.automaton.automaton import TOTAL, Automaton
+from namegen.characters import characters_of
 from namegen.errors import SettingError
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
     if alternatives < 0:
         raise SettingError(f"the number of alternatives cannot be negative: {alternatives}")
     vocabulary, symbols, state, rows = automaton.vocabulary, automaton.vocabulary.symbols, 0, []
+    characters = characters_of(name)
     before = [symbols[0]]  # the text of each symbol: that of a code is with its tail
-    for step, symbol in enumerate(name + symbols[0], 1):
-        codes = [0] if step > len(name) else vocabulary.encode([symbol])[0].tolist()
+    for step, symbol in enumerate([*characters, symbols[0]], 1):
+        codes = [0] if step > len(characters) else vocabulary.encode([symbol])[0].tolist()
         weights, log_probabilities = automaton.weights[state], automaton.log_probabilities[state]
         if step > automaton.cap:  # the end is certain
-            is_end = np.arange(len(symbols)) == 0
+            is_end = np.arange(len(vocabulary)) == 0
             weights, log_probabilities = TOTAL * is_end, np.where(is_end, 0.0, -np.inf)
         number = codes[0]
         weight = 0 if number < 0 else int(weights[number])
@@ -37,11 +39,11 @@ def explain(automaton: Automaton, name: str, alternatives: int) -> pl.DataFrame:
         by_weight = np.argsort(-weights[: vocabulary.first_lead], kind="stable")
         likely = [v for v in by_weight if weights[v] and v != number][:alternatives]
         after = int(automaton.successor[state, number])
-        if len(codes) == 2:
-            probability *= automaton.weights[after, codes[1]] / TOTAL
-            log_prob += float(automaton.log_probabilities[after, codes[1]])
-            weight = min(weight, int(automaton.weights[after, codes[1]]))
-            after = int(automaton.successor[after, codes[1]])
+        for code in codes[1:]:
+            probability *= automaton.weights[after, code] / TOTAL
+            log_prob += float(automaton.log_probabilities[after, code])
+            weight = min(weight, int(automaton.weights[after, code]))
+            after = int(automaton.successor[after, code])
         rows.append(
             (
                 step,

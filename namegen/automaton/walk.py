@@ -33,7 +33,7 @@ def walk(
         cap: the most characters of a name.
     """
     ids, lengths = vocabulary.encode(names)
-    characters = np.fromiter(map(len, names), np.int64, len(names)) if vocabulary.rare else lengths
+    characters = vocabulary.lengths_of(names, lengths)
     starts = np.cumsum(lengths) - lengths
     last = lengths - (characters == cap)  # the step of the end, or the one after which it is certain
     total = np.where(characters > cap, -np.inf, 0.0)

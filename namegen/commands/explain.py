@@ -6,6 +6,7 @@ import math
 
 import click
 
+from namegen.characters import characters_of
 from namegen.commands.options import MODEL, MODEL_TEXT, QUIET
 from namegen.commands.output import show_table
 from namegen.errors import printable
@@ -54,12 +55,12 @@ def command(model: str, name: str, alternatives: int) -> None:
         last = steps["symbol"][-1]
         why = (
             "“{}” cannot follow here"
-            if last in loaded.automaton.vocabulary.boundary + loaded.automaton.vocabulary.characters
+            if last in loaded.automaton.vocabulary.texts
             else "none of the model's names has a “{}”"
         )
         click.echo(f"\nlog-probability -inf: {why.format(printable(last))}")
     else:
-        symbols = min(len(name), MAX_LENGTH) + 1
+        symbols = min(len(characters_of(name)), MAX_LENGTH) + 1
         click.echo(
             f"\nlog-probability {total:.6f} nats, {total / symbols:.4f} per symbol; probability {math.exp(total):.4g}"
         )

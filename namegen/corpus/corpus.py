@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from namegen.characters import MAX_CODE_POINTS, characters_of
 from namegen.corpus.reading import Listing, listing_of, read_listing
 from namegen.errors import CorpusError, SettingError
 from namegen.vocabulary import MAX_LENGTH, Vocabulary, as_read
@@ -163,7 +164,7 @@ def _parse(listing: Listing, *, skip_bad: bool, drop_invisible: bool) -> Corpus:
             continue
         line = _INVISIBLE.sub("", text) if drop_invisible else text
         name = as_read(line)
-        if len(name) > MAX_LENGTH or _SUSPECT.search(line):
+        if len(name) > MAX_CODE_POINTS or _SUSPECT.search(line):
             if problem := _problem(line, name):
                 problems.append((number, *problem))
                 continue
@@ -200,8 +201,12 @@ def _problem(line: str, name: str) -> tuple[str, str] | None:
         return f"it contains the control character U+{ord(control[0]):04X}", "Remove the character"
     if half := _SURROGATES.search(name):
         return f"it contains U+{ord(half[0]):04X}, half of a surrogate pair, which is not text", "Remove the character"
-    if len(name) > MAX_LENGTH:
-        return f"the name has {len(name)} characters, but {MAX_LENGTH} is the limit", "Shorten or remove it"
+    characters = characters_of(name)
+    if len(characters) > MAX_LENGTH:
+        return f"the name has {len(characters)} characters, but {MAX_LENGTH} is the limit", "Shorten or remove it"
+    if (longest := max(map(len, characters), default=0)) > MAX_CODE_POINTS:
+        what = f"it has a letter with so many marks that they are {longest} code points"
+        return f"{what}, but {MAX_CODE_POINTS} is the limit", "Remove the marks"
     if name.startswith("# "):
         return f"{name[:20]!r} looks like a comment", "Remove the line"
     return None

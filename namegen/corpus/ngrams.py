@@ -168,7 +168,7 @@ class NgramCounts:
 
     def contexts(self) -> pl.Series:
         """The contexts as strings, in order of state."""
-        symbols = pl.Series("context", list(self.vocabulary.symbols))
+        symbols = pl.Series("context", [*self.vocabulary.symbols])
         levels = [symbols]
         for k in range(2, self.order):
             here = slice(self.first_state[k - 1], self.first_state[k])

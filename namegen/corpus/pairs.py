@@ -25,24 +25,23 @@ def allowed_pairs(corpus: Corpus) -> NDArray[np.float64] | None:
     What occurs anywhere in the list may, held-out names included. Of the rest, these may not:
 
     - white space at the start and at the end of a name, which reading it would drop (a name that is cut after 64
-      symbols can still end with it);
+      characters can still end with it);
     - two separators in a row: white space, punctuation, or symbols such as "+";
     - a combining mark after anything but a letter or a mark;
-    - two characters that NFC would change;
-    - a lead of a code before anything but its tails, and a tail after anything else.
+    - two characters that side by side would be read as others;
+    - a lead of a code before anything but what finishes it, and a tail after anything else.
     """
-    spelling, first = corpus.vocabulary.spelling, corpus.vocabulary.first_lead
-    symbols = corpus.vocabulary.symbols
-    kinds = np.array(["", *(category(symbol)[0] for symbol in symbols[1:first]), *"L" * (len(symbols) - first)])
-    if set(kinds) <= {"", "L", "N"} and symbols[1:].isascii():
+    vocabulary = corpus.vocabulary
+    spelling, own = vocabulary.spelling, vocabulary.own[1:]
+    kinds = np.array(["", *(category(each[0])[0] for each in own), *"L" * (len(vocabulary) - len(own) - 1)])
+    if set(kinds) <= {"", "L", "N"} and "".join(own).isascii() and spelling is None:
         return None
     is_separator, is_mark = np.isin(kinds, ["P", "S", "Z"]), kinds == "M"
-    is_space = np.array([False, *(symbol.isspace() for symbol in symbols[1:])])
     wrong = is_separator[:, None] & is_separator
-    wrong[0] |= is_space
-    wrong[:, 0] |= is_space
+    wrong[0, 1 : len(own) + 1] |= [each[0].isspace() for each in own]
+    wrong[1 : len(own) + 1, 0] |= [each[-1].isspace() for each in own]
     wrong |= ~(is_mark | (kinds == "L"))[:, None] & is_mark
-    wrong |= corpus.vocabulary.composing
+    wrong |= vocabulary.misread
     wrong &= count_ngrams(corpus.names, corpus.vocabulary, 2).counts == 0
     if spelling is not None:
         wrong |= ~spelling

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from namegen.models.network import Settings
-from namegen.vocabulary import Vocabulary
+from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ class ByLength(Generic[S]):
         import torch
 
         self.settings, self.symbols, self.device = settings, len(vocabulary), device
+        self.longest = vocabulary.longest(MAX_LENGTH)  # symbols of a name
         ids, lengths = vocabulary.encode(names)
         starts = np.cumsum(lengths) - lengths
         self.of_length, self.sizes = [], []

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 AT_ONCE = 2**16  # symbols, to bound memory
-LONGEST = 2 * MAX_LENGTH + 1  # symbols of a history: of codes, with the boundary
+LONGEST = 2 * MAX_LENGTH  # symbols of a history, without the boundary; more where there are longer codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Course(ByLength[Settings]):
 
     def module(self) -> torch.nn.Module:
         """A new network."""
-        return _module(self.symbols, self.settings)
+        return _module(self.symbols, self.settings, max(LONGEST, self.longest))
 
     def predictor(self, module: torch.nn.Module) -> Transformer:
         """The network as a model."""
@@ -86,7 +86,7 @@ class Transformer:
         return distributions(torch.cat(parts))
 
 
-def _module(symbols: int, settings: Settings) -> torch.nn.Module:
+def _module(symbols: int, settings: Settings, longest: int) -> torch.nn.Module:
     """A network from int64[B, T] to logits float32[B, T, V]."""
     import torch
     from torch import Tensor, nn
@@ -116,7 +116,7 @@ def _module(symbols: int, settings: Settings) -> torch.nn.Module:
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.symbol, self.position = nn.Embedding(symbols, width), nn.Embedding(LONGEST, width)
+            self.symbol, self.position = nn.Embedding(symbols, width), nn.Embedding(longest + 1, width)
             nn.init.normal_(self.symbol.weight, 0, 0.1)
             nn.init.normal_(self.position.weight, 0, 0.1)
             self.layers = nn.Sequential(*(Layer() for _ in range(settings.layers)))

@@ -22,6 +22,7 @@ from pydantic import model_validator
 
 from namegen.automaton import artifact
 from namegen.automaton.automaton import Automaton
+from namegen.characters import side_by_side
 from namegen.errors import ArtifactError, NewerFormatError, unreadable
 from namegen.outputs import about, layout
 from namegen.outputs.manifests import Manifest, Writing, open_manifest, remedy_for, write_manifest
@@ -197,7 +198,7 @@ class ModelFolder:
         automaton = contents.automaton
         artifact.save(automaton, self.path / artifact.FILE, hold)
         described = {
-            "namegen.vocabulary": automaton.vocabulary.symbols,
+            "namegen.vocabulary": side_by_side(automaton.vocabulary.symbols),
             "namegen.order": str(contents.configuration["order"]),
         }
         for name in TABLES:

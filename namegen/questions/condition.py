@@ -121,7 +121,7 @@ def _matching(pieces: Sequence[Sequence[int]]) -> tuple[list[dict[int, int]], li
 
 def length(shortest: int, longest: int, vocabulary: Vocabulary) -> Condition:
     """Names of `shortest` to `longest` characters."""
-    leads = range(vocabulary.first_lead, vocabulary.first_lead + vocabulary.leads)
+    leads = range(vocabulary.first_lead, vocabulary.first_tail)
     steps = range(longest + 1)
     usual = [count + 1 for count in steps]
     usual[longest] = NOWHERE
@@ -132,7 +132,7 @@ def length(shortest: int, longest: int, vocabulary: Vocabulary) -> Condition:
 
 def at_least(shortest: int, vocabulary: Vocabulary) -> Condition:
     """Names of `shortest` characters or more."""
-    leads = range(vocabulary.first_lead, vocabulary.first_lead + vocabulary.leads)
+    leads = range(vocabulary.first_lead, vocabulary.first_tail)
     usual = [min(count + 1, shortest) for count in range(shortest + 1)]
     stays = [dict.fromkeys(leads, count) for count in range(shortest)]
     return condition(usual, [*stays, {}], [count >= shortest for count in range(shortest + 1)])

@@ -31,14 +31,15 @@ class Figures:
 
 def figures(automaton: Automaton) -> Figures:
     """The figures of an automaton's names, to nine digits."""
-    leads = automaton.vocabulary.first_lead, automaton.vocabulary.first_lead + automaton.vocabulary.leads
+    vocabulary = automaton.vocabulary
+    leads = vocabulary.first_lead, vocabulary.first_tail, vocabulary.longest(1)
     successor = np.ascontiguousarray(automaton.successor)
     length, entropy, equal = _figures(automaton.weights, automaton.log_probabilities, successor, automaton.cap, *leads)
     return Figures(length, entropy, equal)
 
 
-@compiled(read_only(i64, 2), _logs, _table, i64, i64, i64)
-def _figures(weights, logs, successor, cap, first_lead, tails):
+@compiled(read_only(i64, 2), _logs, _table, i64, i64, i64, i64)
+def _figures(weights, logs, successor, cap, first_lead, first_tail, most):
     """The expected length, the entropy, and the sum of the squares of all probabilities."""
     states, symbols = logs.shape
     entropies = np.zeros(states)  # of each state's distribution
@@ -46,36 +47,32 @@ def _figures(weights, logs, successor, cap, first_lead, tails):
         for v in range(symbols):
             if weights[s, v] > 0:
                 entropies[s] -= weights[s, v] / _TOTAL * logs[s, v]
-    # of being in a state after so many characters, the probability and the sum of the prefixes' squares
-    here, after = np.zeros((states, 2)), np.zeros((states, 2))
+    # of being in a state after so many characters, the probability and the sum of the prefixes' squares; and inside
+    # the code of the next one, of which `most` is how many symbols it has at most
+    here, inside, after = np.zeros((states, 2)), np.zeros((states, 2)), np.zeros((states, 2))
     here[0] = 1.0
     length = entropy = equal = 0.0
     for _ in range(cap):
         after[:] = 0.0
         alive = 0.0
-        for s in range(states):
-            mass, square = here[s, 0], here[s, 1]
-            if mass < _NOTHING:
-                continue
-            entropy += mass * entropies[s]
-            end = weights[s, 0] / _TOTAL
-            equal += square * end * end
-            alive += mass * (1.0 - end)
-            for v in range(1, symbols):
-                p = weights[s, v] / _TOTAL
-                if p == 0.0:
+        for symbol in range(most):
+            inside[:] = 0.0
+            for s in range(states):
+                mass, square = here[s, 0], here[s, 1]
+                if mass < _NOTHING:
                     continue
-                to = successor[s, v]
-                if not first_lead <= v < tails:
-                    after[to, 0] += mass * p
-                    after[to, 1] += square * p * p
-                    continue
-                entropy += mass * p * entropies[to]
-                for tail in range(tails, symbols):
-                    q = p * (weights[to, tail] / _TOTAL)
-                    if q > 0.0:
-                        after[successor[to, tail], 0] += mass * q
-                        after[successor[to, tail], 1] += square * q * q
+                entropy += mass * entropies[s]
+                if symbol == 0:
+                    end = weights[s, 0] / _TOTAL
+                    equal += square * end * end
+                    alive += mass * (1.0 - end)
+                for v in range(1, symbols):
+                    p = weights[s, v] / _TOTAL
+                    if p > 0.0:
+                        to = inside if first_lead <= v < first_tail else after
+                        to[successor[s, v], 0] += mass * p
+                        to[successor[s, v], 1] += square * p * p
+            here, inside = inside, here
         length += alive
         here, after = after, here
         if alive < _NOTHING:

@@ -3,6 +3,8 @@
 The standard library's `re` parses it, and says of each character whether a part matches it, so that classes, escapes
 and flags mean what they mean there. The parts that match one character are numbered (Glushkov 1961); a state of the
 automaton is the set of those that may have matched the last character, as the bits of a number.
+
+A character of several code points is one to a pattern, too: there, a private code point stands for it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from operator import or_
 from re import _compiler, _parser  # type: ignore[attr-defined] # the parser of `re`; it has no other door
 from typing import Any
 
+from namegen.characters import characters_of
 from namegen.errors import SettingError
 from namegen.questions.condition import NOWHERE, Condition, condition
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
@@ -28,6 +31,7 @@ _TOKENS = re.compile(
     r"|(?P<back>\\[1-9]|\(\?P=|\(\?\()|(?P<look>\(\?<?[=!])|(?P<greedy>\(\?>|[*+?}]\+)|(?P<at>\\[bBAZ]|[\^$])|.",
     re.DOTALL,
 )
+_SPECIAL = frozenset(".^$*+?{}[]\\|()")  # with a mark they still mean what they mean to `re`
 _REFUSED = {
     "back": "a reference to a group",
     "look": "looking ahead or behind",
@@ -47,10 +51,16 @@ class _Part:
 
 @dataclass
 class _Parts:
-    """The parts that match one character: for each the character set, and the parts that may come next, as bits."""
+    """The parts that match one character: for each the character set, and the parts that may come next, as bits.
+
+    Args:
+        alphabet: all characters.
+        meant: the characters that private code points of the pattern stand for.
+    """
 
     pattern: str
-    alphabet: str
+    alphabet: Sequence[str]
+    meant: dict[int, str]
     matches: list[frozenset[str]] = field(default_factory=list)
     follow: list[int] = field(default_factory=list)
     seen: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -94,11 +104,33 @@ class _Parts:
         if key not in self.seen:
             single = _parser.SubPattern(parsed.state, [(op, value)])
             matcher = _compiler.compile(single, flags)
-            self.seen[key] = frozenset(character for character in self.alphabet if matcher.fullmatch(character))
+            self.seen[key] = frozenset(
+                character
+                for character in self.alphabet
+                if (matcher.fullmatch(character) if len(character) == 1 else self.is_in(character, op, value, flags))
+            )
         self.matches.append(self.seen[key])
         self.follow.append(0)
         bit = 1 << (len(self.matches) - 1)
         return _Part(bit, bit, is_nullable=False)
+
+    def is_in(self, character: str, op: Any, value: Any, flags: int) -> bool:  # noqa: ANN401
+        """Whether a character of several code points is matched: as such, all in a range, or its first by its kind."""
+        kind = str(op)
+        if kind == "IN":
+            is_other = str(value[0][0]) == "NEGATE"
+            return is_other != any(self.is_in(character, op, each, flags) for op, each in value[is_other:])
+        if kind == "NOT_LITERAL":
+            return not self.is_in(character, "LITERAL", value, flags)
+        if kind == "LITERAL":
+            meant = self.meant.get(value, "")
+            return meant == character or bool(flags & re.IGNORECASE and meant.casefold() == character.casefold())
+        if kind == "RANGE":
+            return all(value[0] <= ord(code_point) <= value[1] for code_point in character)
+        if kind == "CATEGORY":
+            single = _parser.SubPattern(_parser.State(), [(_parser.IN, [(op, value)])])
+            return _compiler.compile(single, flags).fullmatch(character[0]) is not None
+        return True  # any character
 
     def repeat(self, least: int, most: Any, inner: Any, flags: int) -> _Part:  # noqa: ANN401
         """A piece several times. More often than a name has characters is as often as one likes."""
@@ -123,11 +155,12 @@ def pattern_condition(pattern: str, vocabulary: Vocabulary) -> Condition:
     Raises:
         SettingError: if it is none, or uses what depends on more than the characters so far; with the place.
     """
-    parts = _Parts(pattern, vocabulary.characters)
+    text, meant = _one_by_one(pattern)
+    parts = _Parts(pattern, vocabulary.characters, meant)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of what may once mean something else, such as "[["
-            parsed = _parser.parse(pattern)
+            parsed = _parser.parse(text)
         flags = parsed.state.flags
         body = list(parsed)
         if body and str(body[0][0]) == "AT" and "BEGINNING" in str(body[0][1]):
@@ -143,6 +176,22 @@ def pattern_condition(pattern: str, vocabulary: Vocabulary) -> Condition:
     return _determinised(parts, whole, vocabulary)
 
 
+def _one_by_one(pattern: str) -> tuple[str, dict[int, str]]:
+    """The pattern with a private code point for each character of several, and which ones these are."""
+    private = (chr(number) for number in range(0x100000, 0x10FFFE) if chr(number) not in pattern)
+    found: dict[str, str] = {}
+    parts: list[str] = []
+    for character in characters_of(pattern):
+        is_escape = character[0].isascii() and parts[-1:] == ["\\"]
+        if len(character) > 1 and character[0] not in _SPECIAL and not is_escape:
+            if character not in found:
+                found[character] = next(private)
+            parts.append(found[character])
+        else:
+            parts.append(character)
+    return "".join(parts), {ord(stand_in): character for character, stand_in in found.items()}
+
+
 def _determinised(parts: _Parts, whole: _Part, vocabulary: Vocabulary) -> Condition:
     """The automaton of the sets of parts that can be reached."""
     alike: dict[int, list[int]] = {}  # the parts that match a character, to the characters that just they match
@@ -156,7 +205,7 @@ def _determinised(parts: _Parts, whole: _Part, vocabulary: Vocabulary) -> Condit
     for reached in states.waiting:
         after = whole.first if reached == start else reduce(or_, (parts.follow[k] for k in _bits(reached)), 0)
         states.add([after & bits for bits in states.classes])
-        if len(states.rows) + len(states.codes) > MOST_STATES:
+        if len(states.rows) > MOST_STATES:
             what = f"pattern {parts.pattern!r} needs more than {MOST_STATES:,} states"
             raise SettingError(what, remedy="Write it with fewer counted repetitions")
     accepts = [bool(reached & whole.last) if reached != start else whole.is_nullable for reached in states.waiting]
@@ -177,7 +226,8 @@ class _States:
         self.waiting: list[int] = []
         self.numbers: dict[int, int] = {}
         self.rows: list[list[int]] = []  # for each state, the next one by class
-        self.codes: dict[tuple[int, ...], int] = {}  # the states after the lead of a code, by those after its tails
+        # the states inside codes, by the first of the symbols that may come next and the states after them
+        self.inside: dict[tuple[int, tuple[int, ...]], int] = {}
         self.single = vocabulary.first_lead - 1  # characters with a symbol of their own
         class_of = {member: c for c, group in enumerate(members) for member in group}
         self.class_of = [class_of[i] for i in range(len(vocabulary.characters))]
@@ -204,25 +254,31 @@ class _States:
             own |= {lead: after for lead, after in self._leads(row) if after != common}
             usual.append(common)
             arrows.append(own)
-        first_tail = self.vocabulary.first_lead + self.vocabulary.leads
-        for tails in self.codes:
-            common = Counter(tails).most_common(1)[0][0]
+        for first, following in self.inside:
+            common = Counter(following).most_common(1)[0][0]
             usual.append(common)
-            arrows.append({first_tail + t: after for t, after in enumerate(tails) if after != common})
-        return condition(usual, arrows, accepts + [True] * len(self.codes))  # no name ends within a code
+            arrows.append({first + i: after for i, after in enumerate(following) if after != common})
+        return condition(usual, arrows, accepts + [True] * len(self.inside))  # no name ends within a code
 
     def _leads(self, row: list[int]) -> list[tuple[int, int]]:
-        """The state after each lead."""
-        tails, found = self.vocabulary.tails, []
-        for lead in range(self.vocabulary.leads):
-            start = self.single + lead * tails
-            after = tuple(row[c] for c in self.class_of[start : start + tails])
-            if set(after) == {NOWHERE}:
-                found.append((self.vocabulary.first_lead + lead, NOWHERE))
-                continue
-            number = self.codes.setdefault(after, len(self.rows) + len(self.codes))
-            found.append((self.vocabulary.first_lead + lead, number))
-        return found
+        """The state after each symbol with which a code begins."""
+        codes, lead = self.vocabulary.codes, self.vocabulary.first_lead
+        if not codes:
+            return []
+        rows = [
+            self._within(self.vocabulary.first_tail, [row[c] for c in self.class_of[start : start + size]])
+            for start, size in zip((self.single + codes.first).tolist(), codes.filled.tolist(), strict=True)
+        ]
+        paired, middle = lead + codes.short + codes.long, codes.middle or 1
+        after = rows[codes.paired :]
+        after += [self._within(paired, rows[: codes.paired][i : i + middle]) for i in range(0, codes.paired, middle)]
+        return list(enumerate(after, lead))
+
+    def _within(self, first: int, after: list[int]) -> int:
+        """The state before the symbols from `first` on, which lead to these."""
+        if set(after) == {NOWHERE}:
+            return NOWHERE
+        return self.inside.setdefault((first, tuple(after)), len(self.rows) + len(self.inside))
 
 
 def _bits(number: int) -> Iterable[int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 from namegen.automaton.automaton import Automaton
+from namegen.characters import characters_of
 from namegen.corpus.corpus import corpus_of, read_corpus
 from namegen.errors import NothingAnswersError, SettingError
 from namegen.questions import condition
@@ -208,4 +209,4 @@ def _few(listed: Sequence[str], kind: str) -> str:
 
 def _unknown(text: str, vocabulary: Vocabulary) -> str:
     """The first character that no name has, or nothing."""
-    return next((character for character in text if vocabulary.encode([character])[0][0] < 0), "")
+    return next((each for each in characters_of(text) if vocabulary.encode([each])[0][0] < 0), "")

@@ -184,7 +184,7 @@ def _first_branch(automaton: Automaton) -> tuple[int, list[int]]:
 def _run(automaton: Automaton, seed: int, after: float, until: float, split: int, branch: int) -> _Part:
     """The part of a race below one branch, in the order of the tree."""
     vocabulary, deepest = automaton.vocabulary, automaton.longest + 2
-    leads = vocabulary.first_lead, vocabulary.first_lead + vocabulary.leads
+    leads = vocabulary.first_lead, vocabulary.first_tail
     # of each prefix: state, characters, arrivals, and how many of these are done
     whole = np.zeros((4, deepest), np.int64)
     prefix, mass, so_far = np.zeros(deepest, np.uint64), np.ones(deepest), np.zeros(deepest)
@@ -285,7 +285,7 @@ def _arrive(row, constants, prefix, key, mass, now, until, child, arrival):
     i64, i64[:, ::1], u64[::1], f64[::1], f64[::1], u8[:, ::1], f64[:, ::1], u8[::1], u8[::1], f64[::1], f64[::1],
 )  # fmt: skip
 def race(
-    weights, successor, logs, constants, key, after, until, split, branch, cap, first_lead, tails,
+    weights, successor, logs, constants, key, after, until, split, branch, cap, first_lead, first_tail,
     depth, whole, prefix, mass, so_far, child, arrival, symbols, lengths, time, log_prob,
 ):  # fmt: skip
     """Goes on with a walk through the tree until it is done (a depth of -1) or the buffers are full.
@@ -296,7 +296,7 @@ def race(
         key: the seed.
         after, until: which arrivals to write.
         split, branch: of prefixes with so many symbols, only this child is looked at.
-        cap, first_lead, tails: the most characters; leads are no characters.
+        cap, first_lead, first_tail: the most characters; leads are no characters.
         depth, whole, prefix, mass, so_far, child, arrival: where the walk is; see `_run`.
         symbols, lengths, time, log_prob: buffers for what is found.
 
@@ -323,7 +323,7 @@ def race(
         if depth == split and v != branch:
             continue
         if v > 0:
-            count = characters[depth] + (0 if first_lead <= v < tails else 1)
+            count = characters[depth] + (0 if first_lead <= v < first_tail else 1)
             if count < cap:
                 to = i64(successor[s, v])
                 w0, w1, _, _ = _philox(prefix[depth], u64(_CHILD + v), key)

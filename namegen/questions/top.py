@@ -59,11 +59,12 @@ def _found(automaton: Automaton, best: np.ndarray, threshold: float) -> pa.Table
     logs, successor = automaton.log_probabilities, np.ascontiguousarray(automaton.successor)
     if longest_prefix(logs, successor, threshold, cap) >= cap:
         best = np.zeros(len(best))  # a name that the cap ends may be likelier than those that end by themselves
-    leads = vocabulary.first_lead, vocabulary.first_lead + vocabulary.leads
+    leads = vocabulary.first_lead, vocabulary.first_tail
+    deepest = automaton.longest + 2
     size = names = 0
     for writes in (False, True):
         symbols, lengths, log_prob = np.empty(size, np.uint8), np.empty(names, np.int64), np.empty(names)
-        names, size = search(logs, successor, best, threshold, cap, *leads, writes, symbols, lengths, log_prob)
+        names, size = search(logs, successor, best, threshold, cap, *leads, deepest, writes, symbols, lengths, log_prob)
     values = pa.DoubleArray.from_buffers(pa.float64(), names, [None, pa.py_buffer(log_prob)])  # pa.array imports pandas
     return pa.Table.from_arrays([spelt(symbols, lengths, vocabulary), values], ["name", "log_prob"])
 
@@ -108,17 +109,17 @@ def longest_prefix(logs, successor, threshold, most):
     return most
 
 
-@compiled(_logs, _table, f64[::1], f64, i64, i64, i64, boolean, u8[::1], i64[::1], f64[::1])
-def search(logs, successor, best, threshold, cap, first_lead, tails, writes, symbols, lengths, log_prob):
+@compiled(_logs, _table, f64[::1], f64, i64, i64, i64, i64, boolean, u8[::1], i64[::1], f64[::1])
+def search(logs, successor, best, threshold, cap, first_lead, first_tail, deepest, writes, symbols, lengths, log_prob):
     """Finds all names of at least this log-probability. Returns how many there are, and how many symbols they have.
 
     Args:
         logs, successor: float64[S, V] and int32[S, V], of an automaton.
         best: float64[S]: at most this is added to the log-probability from each state on.
-        cap, first_lead, tails: the most characters; leads are no characters.
+        cap, first_lead, first_tail: the most characters; leads are no characters.
+        deepest: two more symbols than any name has.
         writes: whether to write the names' symbols, end to end, their lengths and their log-probabilities.
     """
-    deepest = 2 * cap + 2
     state, symbol, characters = np.zeros(deepest, np.int64), np.zeros(deepest, np.int64), np.zeros(deepest, np.int64)
     so_far = np.zeros(deepest)
     names, size, depth = i64(0), i64(0), i64(0)
@@ -136,7 +137,7 @@ def search(logs, successor, best, threshold, cap, first_lead, tails, writes, sym
         is_end = v == 0
         if not is_end:
             to = i64(successor[s, v])
-            count = characters[depth] + (0 if first_lead <= v < tails else 1)
+            count = characters[depth] + (0 if first_lead <= v < first_tail else 1)
             if count < cap:
                 if value + best[to] >= threshold:
                     depth += 1

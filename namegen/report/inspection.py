@@ -7,6 +7,7 @@ from typing import Any
 
 from namegen.automaton import artifact
 from namegen.automaton.automaton import STREAM_VERSION
+from namegen.characters import side_by_side
 from namegen.model import Model, existing, load, resolve_model
 from namegen.outputs import dataset
 from namegen.outputs.about import Exact
@@ -39,7 +40,7 @@ def _of_model(where: Location, ask: Callable[[Model], Model]) -> dict[str, Any]:
         "order": automaton.order,
         "states": automaton.states,
         "symbols": len(automaton.vocabulary),
-        "characters": automaton.vocabulary.characters,
+        "characters": side_by_side(automaton.vocabulary.characters),
         "automaton_sha256": automaton.sha256,
         "stream_version": STREAM_VERSION,
         "bytes_in_memory": automaton.weights.nbytes + automaton.successor.nbytes,

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import polars as pl
 from jinja2 import Environment, PackageLoader
 
+from namegen.characters import lengths
 from namegen.errors import ArtifactError, printable
 from namegen.model import model_of, resolve_model
 from namegen.outputs import about
@@ -290,7 +291,7 @@ def _escaped(text: str) -> str:
 
 
 def _mean_length(names: pl.Series) -> str:
-    return f"{names.str.len_chars().to_numpy().mean():.2f}"
+    return f"{lengths(names).to_numpy().mean():.2f}"
 
 
 def _shown(name: str) -> str:

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from namegen import characters
 from namegen.errors import printable
 from namegen.report.text import shown_rows
 
@@ -184,10 +185,10 @@ def nll_of_models(evaluation: pl.DataFrame, *, published: bool) -> str:
 def corpus_and_samples(corpus: pl.Series, drawn: pl.Series) -> str:
     """Lengths, first letters, last letters and all letters, of the list and of drawn names, as shares."""
     panels: list[tuple[str, Callable[[pl.Series], pl.Series]]] = [
-        ("length", lambda names: names.str.len_chars()),
-        ("first letter", lambda names: names.str.head(1)),
-        ("last letter", lambda names: names.str.tail(1)),
-        ("letters", lambda names: names.str.split("").explode()),
+        ("length", characters.lengths),
+        ("first letter", lambda names: characters.lengths_and_ends(names)[1]),
+        ("last letter", lambda names: characters.lengths_and_ends(names)[2]),
+        ("letters", characters.letters),
     ]
 
     def draw(figure: Figure) -> None:

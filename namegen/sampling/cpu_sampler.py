@@ -31,10 +31,9 @@ class CpuSampler:
         self._column_bits = automaton.column_bits
         self._cells, self._entries = cpu_kernel.lay_out(weights, successor, CONSTANTS, self._column_bits)
         vocabulary = automaton.vocabulary
-        self._codes = byte_codes(vocabulary.symbols + vocabulary.rare)
-        self._spelling = np.array(
-            [len(vocabulary), vocabulary.first_lead, vocabulary.leads, vocabulary.tails, automaton.cap], np.uint64
-        )
+        self._texts, self._value = byte_texts(vocabulary.texts), vocabulary.value.astype(np.uint64)
+        leads = vocabulary.first_lead, vocabulary.first_tail
+        self._spelling = np.array([len(vocabulary), *leads, automaton.cap], np.uint64)
         self._longest = np.uint64(automaton.longest)
 
     def draw(self, seed: int, first: int, count: int) -> tuple[pa.StringArray, pa.DoubleArray]:
@@ -50,7 +49,8 @@ class CpuSampler:
             self._cells,
             self._entries,
             np.uint64(self._column_bits),
-            self._codes,
+            self._texts,
+            self._value,
             self._spelling,
             self._longest,
             np.uint64(seed),
@@ -61,8 +61,8 @@ class CpuSampler:
         return names, pa.DoubleArray.from_buffers(pa.float64(), count, [None, pa.py_buffer(log_prob)])
 
 
-def byte_codes(symbols: Sequence[str]) -> NDArray[np.uint8]:
-    """uint8[V, 1 + w]: for each symbol, how many bytes it has in UTF-8, w at most, and then these bytes."""
-    encoded = [symbol.encode() for symbol in symbols]
+def byte_texts(texts: Sequence[str]) -> NDArray[np.uint8]:
+    """uint8[N, 1 + w]: for each text, how many bytes it has in UTF-8, w at most, and then these bytes."""
+    encoded = [text.encode() for text in texts]
     width = max(map(len, encoded))
     return np.array([[len(code), *code.ljust(width, b"\0")] for code in encoded], np.uint8)

@@ -24,7 +24,7 @@ _GROUP = 1024  # names that step together; their buffers fit the caches of one c
 _SHORT = 16  # bytes of a name that are copied in one move
 
 _entry = record(ENTRY)
-_cells, _entries, _bytes, _codes = read_only(u32, 1), read_only(_entry, 1), read_only(u8, 1), read_only(u8, 2)
+_cells, _entries, _bytes, _texts = read_only(u32, 1), read_only(_entry, 1), read_only(u8, 1), read_only(u8, 2)
 
 
 @compiled(i64[::1], i64, i64[::1], u32[::1])
@@ -196,48 +196,49 @@ def _join_bytes(data, used, drawn, lengths, ends):
 
 
 @compiled(u8[:, ::1], u64, u16[::1], u64, u64, u64, u64, u64[::1])
-def _end_full(drawn, step, active, going, first_lead, tails, cap, characters):
+def _end_full(drawn, step, active, going, first_lead, first_tail, cap, characters):
     """Ends the names as long as the cap, where some symbols are leads, and no characters. Returns how many go on."""
     kept = u64(0)
     for j in range(going):
         i = u64(active[j])
         symbol = u64(drawn[i, step])
-        characters[i] += u64(symbol < first_lead or symbol >= tails)
+        characters[i] += u64(symbol < first_lead or symbol >= first_tail)
         active[kept] = i
         kept += u64(characters[i] < cap)
     return kept
 
 
-@compiled(u8[::1], u64, u8[:, ::1], u64[::1], i32[::1], _codes, read_only(u64, 1))
-def _join_codes(data, used, drawn, lengths, ends, codes, spelling):
-    """Like `_join_bytes`, for symbols of one or more bytes each, and codes of two symbols."""
-    symbols, first_lead, leads, tails = spelling[0], spelling[1], spelling[2], spelling[3]
-    last = u64(codes.shape[0] - 1)
+@compiled(u8[::1], u64, u8[:, ::1], u64[::1], i32[::1], _texts, read_only(u64, 1), read_only(u64, 1))
+def _join_texts(data, used, drawn, lengths, ends, texts, value, spelling):
+    """Like `_join_bytes`, for characters of one or more bytes each, and of one or more symbols."""
+    first_lead, first_tail = spelling[1], spelling[2]
+    last = u64(texts.shape[0] - 1)
     for i in range(u64(len(ends))):
-        lead = u64(0)
+        place = u64(0)
         for step in range(lengths[i]):
             symbol = u64(drawn[i, step])
-            if symbol >= first_lead:
-                if symbol < first_lead + leads:
-                    lead = symbol - first_lead
-                    continue
-                symbol = min(symbols + lead * tails + symbol - first_lead - leads, last)
-            size = u64(codes[symbol, 0])
+            place += value[symbol]
+            if first_lead <= symbol < first_tail:
+                continue
+            place = min(place, last)
+            size = u64(texts[place, 0])
             for byte in range(size):
-                data[used + byte] = codes[symbol, u64(1) + byte]
+                data[used + byte] = texts[place, u64(1) + byte]
             used += size
+            place = u64(0)
         ends[i] = used
     return used
 
 
-@compiled(_cells, _entries, u64, _codes, read_only(u64, 1), u64, u64, u64, u64)
-def draw(cells, entries, column_bits, codes, spelling, longest, seed, first, count):
+@compiled(_cells, _entries, u64, _texts, read_only(u64, 1), read_only(u64, 1), u64, u64, u64, u64)
+def draw(cells, entries, column_bits, texts, value, spelling, longest, seed, first, count):
     """Names `first` to `first + count - 1` of a seed's stream.
 
     Args:
         cells, entries, column_bits: as in `lay_out`.
-        codes: uint8[V + R, 1 + w]: as from `cpu_sampler.byte_codes`; those of the R rare characters follow.
-        spelling: uint64[5]: V, the first lead, how many leads and tails there are, and the cap.
+        texts: uint8[C, 1 + w]: of the boundary and all characters, as from `cpu_sampler.byte_texts`.
+        value: uint64[V]: the place of a character in `texts` is the sum of the values of its symbols.
+        spelling: uint64[4]: V, the first lead and the first tail of codes, and the cap.
         longest: how many symbols the longest name has.
         count: below 2^23, so that the offsets fit int32.
 
@@ -246,10 +247,12 @@ def draw(cells, entries, column_bits, codes, spelling, longest, seed, first, cou
         offsets int32[count + 1]: where each name begins, and where the last one ends.
         log_prob float64[count]: in nats.
     """
-    symbols, width = spelling[0], u64(codes.shape[1] - 1)
+    symbols, width = spelling[0], u64(texts.shape[1] - 1)
+    first_lead, first_tail, cap = spelling[1], spelling[2], spelling[3]
+    is_bytes = width == 1 and first_lead == first_tail
     characters = np.empty(_GROUP, np.uint64)
     # `drawn` holds bytes if every symbol is one byte, and symbol ids otherwise.
-    byte_of = codes[:, 1].copy() if width == 1 else np.arange(codes.shape[0]).astype(np.uint8)
+    byte_of = texts[:, 1].copy() if is_bytes else np.arange(i64(symbols)).astype(np.uint8)
     words, state = np.empty((2, _BLOCK, _GROUP), np.uint32), np.empty(_GROUP, np.uint32)
     active, symbol = np.empty(_GROUP, np.uint16), np.empty(_GROUP, np.uint8)
     drawn, length = np.empty((_GROUP, longest), np.uint8), np.empty(_GROUP, np.uint64)
@@ -272,9 +275,8 @@ def draw(cells, entries, column_bits, codes, spelling, longest, seed, first, cou
                 cells, entries, column_bits, symbols, next_word, state, active, going, symbol, byte_of,
                 drawn[:, step], length, total,
             )  # fmt: skip
-            if spelling[2] > u64(0):
-                tails = spelling[1] + spelling[2]
-                going = _end_full(drawn, step, active, going, spelling[1], tails, spelling[4], characters)
+            if first_lead < first_tail:
+                going = _end_full(drawn, step, active, going, first_lead, first_tail, cap, characters)
             if going == 0:
                 break
         if used + room > u64(len(data)):
@@ -282,8 +284,8 @@ def draw(cells, entries, column_bits, codes, spelling, longest, seed, first, cou
             longer[:used] = data[:used]
             data = longer
         ends = offsets[start + u64(1) : start + names + u64(1)]
-        if width == 1:
+        if is_bytes:
             used = _join_bytes(data, used, drawn, length, ends)
         else:
-            used = _join_codes(data, used, drawn, length, ends, codes, spelling)
+            used = _join_texts(data, used, drawn, length, ends, texts, value, spelling)
     return data[:used], offsets, log_prob

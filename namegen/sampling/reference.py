@@ -42,7 +42,8 @@ class ReferenceSampler:
         automaton = self._automaton
         rest_bits = 32 - automaton.column_bits
         vocabulary = automaton.vocabulary
-        name, log_prob, state, lead = "", 0.0, 0, 0
+        characters: list[str] = []
+        log_prob, state, place = 0.0, 0, 0
         for step in range(automaton.longest):
             counter = (index % 2**32, index >> 32, step // 4, 0)
             word = philox4x32(counter, (seed % 2**32, seed >> 32))[step % 4]
@@ -53,15 +54,14 @@ class ReferenceSampler:
             if symbol == 0:
                 break
             state = int(automaton.successor[state, symbol])
-            code = symbol - vocabulary.first_lead
-            if 0 <= code < vocabulary.leads:
-                lead = code
+            place += int(vocabulary.value[symbol])
+            if vocabulary.first_lead <= symbol < vocabulary.first_tail:
                 continue
-            tail = code - vocabulary.leads
-            name += vocabulary.symbols[symbol] if tail < 0 else vocabulary.rare[lead * vocabulary.tails + tail]
-            if len(name) == automaton.cap:  # the end is certain
+            characters.append(vocabulary.texts[place])
+            place = 0
+            if len(characters) == automaton.cap:  # the end is certain
                 break
-        return name, log_prob
+        return "".join(characters), log_prob
 
     def _lay_out(self, state: int) -> tuple[list[int], list[int], list[float]]:
         weights = self._automaton.weights[state]

@@ -11,17 +11,14 @@ from namegen.vocabulary import Vocabulary
 
 def spelt(symbols: NDArray[np.integer], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> pa.StringArray:
     """Arrow strings of names whose symbol ids lie end to end."""
-    encoded = [character.encode() for character in vocabulary.symbols + vocabulary.rare]
+    encoded = [character.encode() for character in vocabulary.texts]
     width = max(map(len, encoded))
     byte_table = np.frombuffer(b"".join(code.ljust(width, b"\0") for code in encoded), np.uint8).reshape(-1, width)
     ends = np.cumsum(lengths)
-    if vocabulary.rare:
-        code = symbols.astype(np.int64) - vocabulary.first_lead
-        is_lead = (code >= 0) & (code < vocabulary.leads)
-        lead = np.flatnonzero(is_lead)
-        spelt = symbols.astype(np.int64)
-        spelt[lead + 1] = len(vocabulary) + code[lead] * vocabulary.tails + code[lead + 1] - vocabulary.leads
-        symbols, ends = spelt[~is_lead], np.concatenate([[0], np.cumsum(~is_lead)])[ends]
+    if vocabulary.codes:
+        is_last = (symbols < vocabulary.first_lead) | (symbols >= vocabulary.first_tail)  # of its character
+        so_far = np.cumsum(vocabulary.value[symbols])[is_last]
+        symbols, ends = np.diff(so_far, prepend=0), np.concatenate([[0], np.cumsum(is_last)])[ends]
     if width == 1:
         data = byte_table[:, 0][symbols]
     else:

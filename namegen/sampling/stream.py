@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
     ]
 )
 NOVELTY = pa.field("is_novel", pa.bool_(), nullable=False)
-MAX_BATCH = 2**23 - 1  # names: with 64 symbols of four bytes each, their offsets still fit int32
+MAX_BATCH = 2**23 - 1  # names: with 64 characters of four bytes each, their offsets still fit int32
 POINTER = 8  # bytes, of a list to each of its items
 BATCH = {"cpu": 2**16, "cuda": 2**20}  # names: what fits a core's cache, and what keeps a GPU busy
 
@@ -81,11 +81,12 @@ def sample_batches(
     Raises:
         SettingError: for a seed outside 0 .. 2^64-1, a negative count, or a range outside 0 .. 2^63-1.
     """
-    return batches_of(sampler_of(automaton, device), seed, first, count, batch or BATCH[device])
+    most = LARGEST_TEXT // (automaton.vocabulary.widest * automaton.cap)
+    return batches_of(sampler_of(automaton, device), seed, first, count, min(batch or BATCH[device], most))
 
 
 def batches_of(sampler: Sampler, seed: int, first: int, count: int, batch: int = MAX_BATCH) -> Iterator[pa.RecordBatch]:
-    """Like `sample_batches`, for a given sampler."""
+    """Like `sample_batches`, for a given sampler, of which a batch must fit an Arrow array."""
     check_range(seed, first, count)
     return _batches(sampler, seed, first, count, min(batch, MAX_BATCH))
 

@@ -73,9 +73,9 @@ class TorchSampler:
             symbol = symbol.index_select(0, go_on)
             steps.append((active, symbol))
             state = self.successor.index_select(0, entry.index_select(0, go_on))
-            if self.vocabulary.rare:  # otherwise each symbol is a character, and all reach the cap at once
-                code = symbol - self.vocabulary.first_lead
-                characters = characters.index_select(0, go_on) + ((code < 0) | (code >= self.vocabulary.leads))
+            if self.vocabulary.codes:  # otherwise each symbol is a character, and all reach the cap at once
+                is_lead = (symbol >= self.vocabulary.first_lead) & (symbol < self.vocabulary.first_tail)
+                characters = characters.index_select(0, go_on) + ~is_lead
                 is_full = characters == self.cap
                 lengths.index_fill_(0, active[is_full], step + 1)
                 log_prob.index_copy_(0, active[is_full], so_far[is_full])

@@ -7,10 +7,12 @@ area under the ROC curve (AUC) is how often a name of one kind gets the higher s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from namegen.characters import all_characters
 
 LONGEST = 4  # characters of a part of a name
 FOLDS = 5
@@ -52,12 +54,12 @@ def auc(higher: NDArray[np.float64], lower: NDArray[np.float64]) -> float:
 
 def _parts(names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
     """Which part (column) each name (row) has, as often as it has it; and how many rows and columns there are."""
-    numbers: dict[str | int, int] = {}
+    numbers: dict[Hashable, int] = {}
     rows, columns = [], []
-    for row, name in enumerate(names):
-        text = f"\n{name}\n"
-        parts: list[str | int] = [
-            len(name),
+    for row, (name, characters) in enumerate(zip(names, all_characters(names), strict=True)):
+        text = f"\n{name}\n" if characters is name else ("\n", *characters, "\n")
+        parts: list[Hashable] = [
+            len(characters),
             *(text[i : i + n] for n in range(1, LONGEST + 1) for i in range(len(text) - n + 1)),
         ]
         columns += [numbers.setdefault(part, len(numbers)) for part in parts]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from namegen.automaton.logarithm import ln
+from namegen.characters import lengths_of
 from namegen.models.predictor import Predictor, State, take
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
@@ -46,7 +47,7 @@ def log_prob(model: Predictor, vocabulary: Vocabulary, names: Sequence[str]) -> 
     total = np.zeros(len(names))
     for first in range(0, len(names), AT_ONCE):
         part = names[first : first + AT_ONCE]
-        is_full = np.array([len(name) == MAX_LENGTH for name in part])
+        is_full = lengths_of(part) == MAX_LENGTH
         for active, symbol, state in steps(model, vocabulary, part):
             counted = np.flatnonzero(~(is_full[active] & (symbol == 0)))
             if counted.size:

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from namegen.automaton.automaton import Automaton
+from namegen.characters import lengths_and_ends
 from namegen.corpus.corpus import Corpus, Split
 from namegen.questions.count import names_up_to
 from namegen.questions.temperature import temper
@@ -78,18 +79,19 @@ def measure(
 
 def compare(model: str, drawn: pl.Series, corpus: pl.Series) -> pl.DataFrame:
     """The row of `SCHEMA` for drawn names, compared with those of the corpus; null where that is not enough."""
+    (length, first, last), (listed_length, listed_first, listed_last) = map(lengths_and_ends, (drawn, corpus))
     row = {
         "model": model,
         "names": len(drawn),
         "novel": 1 - float(drawn.str.normalize("NFC").is_in(corpus.unique().implode()).mean()),  # type: ignore[arg-type] # a mean of booleans is a number
         "distinct": drawn.n_unique() / len(drawn),
-        "mean_length": drawn.str.len_chars().mean(),
-        "corpus_mean_length": corpus.str.len_chars().mean(),
-        "long": (drawn.str.len_chars() >= LONG).mean(),
-        "corpus_long": (corpus.str.len_chars() >= LONG).mean(),
-        "length_distance": total_variation(drawn.str.len_chars(), corpus.str.len_chars()),
-        "first_letter_distance": total_variation(drawn.str.head(1), corpus.str.head(1)),
-        "last_letter_distance": total_variation(drawn.str.tail(1), corpus.str.tail(1)),
+        "mean_length": length.mean(),
+        "corpus_mean_length": listed_length.mean(),
+        "long": (length >= LONG).mean(),
+        "corpus_long": (listed_length >= LONG).mean(),
+        "length_distance": total_variation(length, listed_length),
+        "first_letter_distance": total_variation(first, listed_first),
+        "last_letter_distance": total_variation(last, listed_last),
         "examples": drawn.head(EXAMPLES).to_list(),
     }
     return pl.DataFrame([row], SCHEMA, orient="row")
