@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from namegen.corpus.corpus import Corpus
-from namegen.corpus.kinds import OTHER, START, UPPER, kind_of
+from namegen.corpus.kinds import LETTER, OTHER, START, UPPER, kind_of
 from namegen.corpus.ngrams import count_ngrams
 from namegen.vocabulary import Vocabulary
 
+Allowed = NDArray[np.bool_] | NDArray[np.float64]  # [V, V]: how far the second symbol may follow the first
 UNUSUAL = 0.01  # how far a pair of kinds of characters is allowed that no name has
 
 
-def allowed_pairs(corpus: Corpus) -> NDArray[np.float64] | None:
-    """float64[V, V]: 1 where the second symbol may follow the first, and 0 where not; None if all may follow all.
+def allowed_pairs(corpus: Corpus) -> NDArray[np.bool_] | None:
+    """bool[V, V]: whether the second symbol may follow the first; None if every symbol may follow every other.
 
     What occurs anywhere in the list may, held-out names included. Of the rest, these may not:
 
@@ -45,18 +46,16 @@ def allowed_pairs(corpus: Corpus) -> NDArray[np.float64] | None:
     wrong &= count_ngrams(corpus.names, corpus.vocabulary, 2).counts == 0
     if spelling is not None:
         wrong |= ~spelling
-    return (~wrong).astype(np.float64) if wrong.any() else None
+    return ~wrong if wrong.any() else None
 
 
-def usual_pairs(
-    names: Sequence[str], vocabulary: Vocabulary, allowed: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    """float64[V, V]: `allowed`, and less for kinds of characters that begin no name, and capitals behind such that never
-    have one behind them.
+def usual_pairs(names: Sequence[str], vocabulary: Vocabulary, allowed: Allowed | None) -> NDArray[np.float64]:
+    """float64[V, V]: `allowed`, and less for capitals, and for beginnings of a kind, where no name has one.
 
     A few names do not tell a smoothed model that names do not begin in lower case.
     """
-    kind = np.array([START, *map(kind_of, vocabulary.characters), *[OTHER] * len(vocabulary)])[: len(vocabulary)]
+    own = [kind_of(character) for character in vocabulary.own[1:]]
+    kind = np.array([START, *own, *[LETTER] * (len(vocabulary) - len(own) - 1)])
     pairs = count_ngrams(names, vocabulary, 2).counts > 0
     seen = np.zeros((OTHER + 1, OTHER + 1), bool)
     first, second = np.nonzero(pairs)
@@ -67,14 +66,14 @@ def usual_pairs(
 
 
 def keep_allowed(
-    probabilities: NDArray[np.float64], last: NDArray[np.integer], allowed: NDArray[np.float64] | None
+    probabilities: NDArray[np.float64], last: NDArray[np.integer], allowed: Allowed | None
 ) -> NDArray[np.float64]:
     """The distributions after contexts that end with `last`, given that only what is allowed follows.
 
     Args:
         probabilities: float64[S, V].
         last: int[S].
-        allowed: float64[V, V], as from `allowed_pairs` or `usual_pairs`.
+        allowed: as from `allowed_pairs` or `usual_pairs`.
     """
     if allowed is None:
         return probabilities

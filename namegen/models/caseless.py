@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from namegen.characters import all_characters
 from namegen.corpus.kinds import LOWER, OTHER, SPACE, START, UPPER, kind_of, without_case
 from namegen.corpus.ngrams import count_ngrams
 from namegen.models import kneser_ney
@@ -73,7 +74,7 @@ def count_letters(names: Sequence[str], vocabulary: Vocabulary, order: int) -> K
         None if there are more symbols than a model can have.
     """
     folded = [without_case(name) for name in names]
-    letters = sorted({*map(without_case, vocabulary.characters)}.union(*folded))
+    letters = sorted({*map(without_case, vocabulary.characters)}.union(*all_characters(folded)))
     if len(letters) >= MAX_SYMBOLS or vocabulary.rare:
         return None
     return kneser_ney.fit(count_ngrams(folded, Vocabulary.of(letters), order))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from namegen.corpus.pairs import Allowed
 from namegen.models.predictor import Predictor, State, take
 from namegen.vocabulary import MAX_LENGTH, Vocabulary
 
@@ -86,7 +87,7 @@ def compile_model(
     cap: int = CAP,
     window: int = WINDOW,
     merging: bool = False,
-    allowed: NDArray[np.float64] | None = None,
+    allowed: Allowed | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Table:
     """The table of a model.
@@ -239,7 +240,7 @@ def fold(
     budget: int,
     cap: int,
     window: int,
-    allowed: NDArray[np.float64] | None = None,
+    allowed: Allowed | None = None,
 ) -> Table:
     """Chooses the contexts to keep, and gives each its row and its successors; see `compile_model`."""
     contexts = Contexts.of(histories, cap, window)
@@ -420,7 +421,7 @@ def _successors(
     return successor
 
 
-def _spelt(table: Table, roots: NDArray[np.int32], allowed: NDArray[np.float64] | None) -> Table:
+def _spelt(table: Table, roots: NDArray[np.int32], allowed: Allowed | None) -> Table:
     """The same, where no state forgets its last symbol: for each position and symbol without a context there is one.
 
     What follows there is what the position's shortest context has, as far as it is allowed.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from namegen.corpus.ngrams import NgramCounts, count_ngrams
+from namegen.corpus.pairs import Allowed
 from namegen.models import caseless, kneser_ney
 from namegen.models.kneser_ney import KneserNey
 from namegen.models.predictor import Predictor
@@ -27,7 +28,7 @@ from namegen.vocabulary import Vocabulary
 FOLDS, SEED = 5, 1
 ORDERS = (2, 3, 4)  # of the listed names' counts, beside the highest
 LETTERS = 5  # order of the counts without case
-COMPILED = {"cap": 5, "window": 5, "merging": True}  # how it is compiled: it remembers five symbols, and the position
+REMEMBERED = 5  # symbols, for compiling: no count of the pool knows more of a name, but for the position
 SURE = 3.0  # nats: of an end that is early or late
 BACKGROUND = 6  # order of the background's
 
@@ -70,9 +71,7 @@ def members_without_case(
     return found
 
 
-def fit(
-    names: Sequence[str], counts: NgramCounts, background: KneserNey | None, allowed: NDArray[np.float64] | None
-) -> Few:
+def fit(names: Sequence[str], counts: NgramCounts, background: KneserNey | None, allowed: Allowed | None) -> Few:
     """Chooses the settings, and fits the pool.
 
     Args:
@@ -160,7 +159,7 @@ class _Tried:
     nats: float
 
 
-def _try(order: int, folds: Sequence[_Fold], allowed: NDArray[np.float64] | None, ends: NDArray[np.float64]) -> _Tried:
+def _try(order: int, folds: Sequence[_Fold], allowed: Allowed | None, ends: NDArray[np.float64]) -> _Tried:
     pools = [[kneser_ney.fit(fold.counts.lower(order)), *fold.others] for fold in folds]
     asked = [ask(pool, fold.counts.vocabulary, fold.held) for pool, fold in zip(pools, folds, strict=True)]
     weights, ends = weigh(Asked.joined(asked), kinds(order), ends)

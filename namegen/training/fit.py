@@ -16,12 +16,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from namegen.corpus.ngrams import count_ngrams
-from namegen.corpus.pairs import keep_allowed, usual_pairs
+from namegen.corpus.pairs import Allowed, keep_allowed, usual_pairs
 from namegen.errors import ArtifactError
 from namegen.models import NETWORKS, bigram, gru, kneser_ney, mlp, network, neural_bigram, transformer, uniform
 from namegen.models.predictor import Predictor
 from namegen.training import few
-from namegen.training.compile import Table, compile_model
+from namegen.training.compile import CAP, WINDOW, Table, compile_model
 from namegen.training.evaluate import nll
 from namegen.training.exact import log_prob
 from namegen.training.pool import Blend, pool
@@ -57,7 +57,7 @@ class Fitted:
 
     bigrams: Mapping[str, NDArray[np.float64]]
     others: Mapping[str, Predictor]
-    allowed: NDArray[np.float64] | None
+    allowed: Allowed | None
     training: pl.DataFrame
     by_others: tuple[Sequence[str], NDArray[np.float64]] | None = None
 
@@ -69,7 +69,7 @@ def fit_models(
     recipe: Recipe,
     device: str,
     *,
-    allowed: NDArray[np.float64] | None = None,
+    allowed: Allowed | None = None,
     background: Sequence[str] = (),
     checkpoint: Checkpoint | None = None,
     on_pass: Callable[[int], None] = lambda passes: None,
@@ -157,7 +157,9 @@ def tables_of(
                 counts.vocabulary,
                 recipe.cells // symbols,
                 recipe.histories // symbols,
-                **(few.COMPILED if recipe.few else {}),
+                cap=few.REMEMBERED if recipe.few else CAP,
+                window=few.REMEMBERED if recipe.few else WINDOW,
+                merging=recipe.few,
                 allowed=fitted.allowed,
                 advance=on_histories,
             )

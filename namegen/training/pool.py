@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from namegen.corpus.pairs import Allowed
 from namegen.models.kneser_ney import KneserNey
 from namegen.models.predictor import Predictor, State, take
 from namegen.training.exact import steps
@@ -36,16 +37,16 @@ class Blend:
             depend on that.
         ends: float64[P]: how much likelier the end is, by position, as a logarithm. The last one is for all positions
             after it. A product of models alone would make names of other lengths than the list's.
-        allowed: float64[V, V]: how far which symbol may follow which; see `corpus.pairs`. No name is empty.
+        allowed: how far which symbol may follow which; see `corpus.pairs`. No name is empty.
     """
 
     members: Sequence[Predictor]
     weights: NDArray[np.float64]
     ends: NDArray[np.float64]
-    allowed: NDArray[np.float64] | None = None
+    allowed: Allowed | None = None
 
     @classmethod
-    def alone(cls, member: Predictor, allowed: NDArray[np.float64] | None = None) -> Blend:
+    def alone(cls, member: Predictor, allowed: Allowed | None = None) -> Blend:
         """A model by itself, but for what is not allowed."""
         return cls([member], np.ones((1, 1)), np.zeros(1), allowed)
 
@@ -85,7 +86,7 @@ def pool(
     others: Sequence[Predictor],
     vocabulary: Vocabulary,
     dev: Sequence[str],
-    allowed: NDArray[np.float64] | None = None,
+    allowed: Allowed | None = None,
 ) -> Blend:
     """The pool of Kneser-Ney and other models, with the weights that predict `dev` best; without, usual ones.
 
