@@ -2,7 +2,7 @@
 
 Each takes int64[B, T], the symbols of B names after the boundary 0, to logits [B, T, V] of what follows each of them.
 `following` is the same for the last symbol alone, as drawing needs it. The sizes are the defaults of `makemore.py`
-and, of the WaveNet, those of the fifth lecture's last model. The weights start as they do there.
+and, of the WaveNet, those of the fifth lecture's last model. The weights start as in one of the published versions.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Transformer(nn.Module):
         self.embedding, self.position = nn.Embedding(symbols, WIDTH), nn.Embedding(longest, WIDTH)
         self.layers = nn.Sequential(*(Layer() for _ in range(LAYERS)))
         self.normal, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, symbols, bias=False)
+        self.apply(_start_small)
 
     def forward(self, x: Tensor) -> Tensor:
         """int64[B, T] to logits [B, T, V]."""
@@ -86,6 +87,14 @@ class Transformer(nn.Module):
     def following(self, x: Tensor) -> Tensor:
         """int64[B, T] to logits [B, V]."""
         return self(x)[:, -1]  # type: ignore[no-any-return]
+
+
+def _start_small(module: nn.Module) -> None:
+    """The start of GPT-2, which `makemore.py` had at first. From torch's own, as it has today, dev comes out higher."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, 0, 0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 class Pairs(nn.Module):

@@ -36,6 +36,7 @@ from namegen.corpus.corpus import Split, read_corpus, split
 from namegen.training.evaluate import nll
 from namegen.vocabulary import Vocabulary
 
+LABELS = {"gru": "makemore's GRU", "wavenet": "the lectures' WaveNet", "transformer": "makemore's transformer"}
 BATCH = 32
 LOOK = 1_000  # steps between two looks at dev
 PATIENCE = 10_000  # steps
@@ -167,7 +168,7 @@ def row(name: str, parts: Split, vocabulary: Vocabulary, most: int | None) -> li
     seen = frozenset(parts.train)
     figures = [*measure(module, dev, seen), *measure(module, test, seen)]
     return [
-        f"makemore's {name}",
+        LABELS[name],
         f"{sum(parameter.numel() for parameter in module.parameters()):,}",
         *(f"{figure:.4f}" for figure in figures),
         f"{seconds:,.0f}",
