@@ -6,7 +6,8 @@
 Faker and mimesis pick from lists. markovify walks a chain over the last five characters. The notebook's loop draws from
 its table of pairs. The bigram, GRU and transformer are of the sizes that makemore has by default, and draw as it does:
 a batch at a time, every name to the full length, each step from the whole sequence so far. They are not trained, which
-changes what they draw and not how long it takes.
+changes what they draw and not how long it takes. They are made of torch's own layers; `rivals_trained.py` trains them
+as makemore writes them out.
 """
 
 from __future__ import annotations
