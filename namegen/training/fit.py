@@ -21,7 +21,7 @@ from namegen.errors import ArtifactError
 from namegen.models import NETWORKS, bigram, gru, kneser_ney, mlp, network, neural_bigram, transformer, uniform
 from namegen.models.predictor import Predictor
 from namegen.training import few
-from namegen.training.compile import CAP, WINDOW, Table, compile_model
+from namegen.training.compile import WINDOW, Table, compile_model
 from namegen.training.evaluate import nll
 from namegen.training.exact import log_prob
 from namegen.training.pool import Blend, pool
@@ -157,7 +157,6 @@ def tables_of(
                 counts.vocabulary,
                 recipe.cells // symbols,
                 recipe.histories // symbols,
-                cap=few.REMEMBERED if recipe.few else CAP,
                 window=few.REMEMBERED if recipe.few else WINDOW,
                 merging=recipe.few,
                 allowed=fitted.allowed,
