@@ -6,10 +6,10 @@ import pytest
 
 from namegen.corpus.corpus import Corpus, corpus_of
 from namegen.errors import SettingError
-from namegen.training.recipe import FAMILIES, PRESETS, choose, of_configuration
+from namegen.training.recipe import FAMILIES, HOLDOUT, MANY, PRESETS, choose, of_configuration
 
 LETTERS = str.maketrans("0123456789", "abcdefghij")
-TWELVE = corpus_of(["abcdefghijkl"])  # one name of 12 letters
+TWELVE = corpus_of([f"{i:012}".translate(LETTERS) for i in range(MANY)])  # names of 12 letters
 
 
 def test_each_preset_does_more_than_the_one_before() -> None:
@@ -77,3 +77,17 @@ def test_one_setting_has_one_configuration() -> None:
     """0, 0.0 and -0.0 are the same holdout."""
     recipes = [choose(TWELVE, "bigram", "default", holdout) for holdout in (0, 0.0, -0.0)]
     assert len({str(recipe.configuration("")) for recipe in recipes}) == 1
+
+
+def test_few_names() -> None:
+    """A blend of them has no networks, and nothing is held out unless that is asked for."""
+    few = corpus_of(TWELVE.names[1:])
+    recipe = choose(few, "blend", "best", None)
+    assert (recipe.few, recipe.networks, recipe.holdout) == (True, (), 0)
+    assert choose(few, "blend", "quick", 0.2, background="ab") == replace(recipe, holdout=0.2, background="ab")
+    assert choose(corpus_of([*few.names, *few.names]), "blend", "best", None).few
+    for more in (choose(TWELVE, "blend", "best", None), choose(few, "mlp", "best", None)):
+        assert (more.few, more.holdout) == (False, HOLDOUT)
+        assert more.networks
+    configuration = recipe.configuration(few.sha256)
+    assert of_configuration(configuration) == recipe

@@ -16,11 +16,13 @@ COLUMNS = {  # title: (split, subset)
     "dev, unseen": ("dev", "unseen"),
     "test": ("test", "all"),
     "test, unseen": ("test", "unseen"),
+    "left out": ("folds", "all"),
 }
 FITTED_ONLY = (
     "No names were held out: this is the NLL of the very names that the models were fitted to. "
     "It does not say how well they predict others."
 )
+LEFT_OUT = "Left out: each name as predicted by what was fitted without it (cross-validation)."
 NOTHING = 0.00005  # nats per symbol, which four places do not show
 
 
@@ -30,7 +32,8 @@ def evaluation_rows(evaluation: pl.DataFrame) -> list[list[str]]:
     They are the automaton's. A network that is part of a blend has none, and is measured itself.
     """
     shown = shown_rows(evaluation)
-    cells = {(r["model"], r["split"], r["subset"]): r for r in shown.iter_rows(named=True)}
+    folds = evaluation.filter(split="folds")
+    cells = {(r["model"], r["split"], r["subset"]): r for r in pl.concat([shown, folds]).iter_rows(named=True)}
     models = shown["model"].unique(maintain_order=True).to_list()
     columns = {title: key for title, key in COLUMNS.items() if any((m, *key) in cells for m in models)}
     judged = next(split for split in ("test", "dev", "train") if (split, "all") in columns.values())
@@ -64,7 +67,9 @@ def is_held_out(evaluation: pl.DataFrame) -> bool:
 
 def evaluation_text(evaluation: pl.DataFrame) -> str:
     """The evaluation as aligned columns."""
-    sizes = evaluation.filter(pl.col("subset") == "all").unique("split", maintain_order=True)
+    sizes = evaluation.filter(pl.col("subset") == "all", pl.col("split") != "folds").unique(
+        "split", maintain_order=True
+    )
     counts = ", ".join(f"{r['split']} {r['names']:,} names" for r in sizes.iter_rows(named=True))
     lines = [
         "NLL in nats per character, end of name included, ± standard error",
@@ -73,6 +78,7 @@ def evaluation_text(evaluation: pl.DataFrame) -> str:
         "",
         f"{counts}; table and automaton differ by at most {largest_gap(evaluation):.0e}",
         *([] if is_held_out(evaluation) else [FITTED_ONLY]),
+        *([LEFT_OUT] if "folds" in evaluation["split"] else []),
         *(
             f"{model} {'loses' if loss > 0 else 'gains'} {abs(loss):.4f} on {split} by compiling"
             for model, split, loss in losses(evaluation)

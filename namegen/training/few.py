@@ -21,6 +21,7 @@ from namegen.corpus.pairs import Allowed
 from namegen.models import caseless, kneser_ney
 from namegen.models.kneser_ney import KneserNey
 from namegen.models.predictor import Predictor
+from namegen.training.compile import CAP
 from namegen.training.exact import log_prob
 from namegen.training.pool import POSITIONS, Asked, Blend, ask, pool, weigh
 from namegen.vocabulary import Vocabulary
@@ -114,6 +115,12 @@ def usual_ends(names: Sequence[str]) -> NDArray[np.float64]:
     ends[position < min(sizes)] = -SURE
     ends += SURE * np.maximum(position - max(sizes), 0)
     return ends
+
+
+def cap(names: Sequence[str]) -> int:
+    """The position from which on all are one when the pool is compiled: beyond the longest name, if that can be told."""
+    longest = max(map(len, names)) + 1
+    return max(CAP, longest) if longest < POSITIONS else CAP
 
 
 def kinds(order: int) -> int:

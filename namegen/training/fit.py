@@ -21,7 +21,7 @@ from namegen.errors import ArtifactError
 from namegen.models import NETWORKS, bigram, gru, kneser_ney, mlp, network, neural_bigram, transformer, uniform
 from namegen.models.predictor import Predictor
 from namegen.training import few
-from namegen.training.compile import WINDOW, Table, compile_model
+from namegen.training.compile import CAP, WINDOW, Table, compile_model
 from namegen.training.evaluate import nll
 from namegen.training.exact import log_prob
 from namegen.training.pool import Blend, pool
@@ -53,6 +53,7 @@ class Fitted:
         allowed: which symbols may follow which, as the models have it.
         training: a row (`model`, `step`, `loss`, `dev_nll`) for each step or pass.
         by_others: names with the log-probability that each has if it is left out; None where dev chose the settings.
+        cap: the position from which on all are one, as they are compiled.
     """
 
     bigrams: Mapping[str, NDArray[np.float64]]
@@ -60,6 +61,7 @@ class Fitted:
     allowed: Allowed | None
     training: pl.DataFrame
     by_others: tuple[Sequence[str], NDArray[np.float64]] | None = None
+    cap: int = CAP
 
 
 def fit_models(
@@ -126,7 +128,8 @@ def fit_models(
             )
             log.info("blend is a product: %s", shares)
     kept = {name: keep_allowed(table, pairs.last, allowed) for name, table in bigrams.items()}
-    return Fitted(kept, others, allowed, pl.DataFrame(rows, TRAINING, orient="row"), by_others)
+    training = pl.DataFrame(rows, TRAINING, orient="row")
+    return Fitted(kept, others, allowed, training, by_others, few.cap(names) if recipe.few else CAP)
 
 
 def tables_of(
@@ -157,6 +160,7 @@ def tables_of(
                 counts.vocabulary,
                 recipe.cells // symbols,
                 recipe.histories // symbols,
+                cap=fitted.cap,
                 window=few.REMEMBERED if recipe.few else WINDOW,
                 merging=recipe.few,
                 allowed=fitted.allowed,
