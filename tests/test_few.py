@@ -37,7 +37,8 @@ TOWNS = """Abingdon Accrington Acle Acton Adlington Alcester Aldeburgh Aldershot
 Alton Altrincham Amble Ambleside Amersham Amesbury Ampthill Andover Appleby Arlesey Arundel Ashbourne Ashburton Ashby
 Ashford Ashington Ashton Askern Aspatria Atherstone Attleborough Axbridge Axminster Aylesbury Aylsham Bacup Bakewell
 Banbury Banstead Barking Barnet Barnoldswick Barnsley Barnstaple Barrow Barton Basildon""".split()  # noqa: SIM905 - a list of fifty would take as many lines
-ENDINGS = """mouth ton ham bury ford ley field stoke wick thorpe combe minster port bridge church hill dale well don cester
+ENDINGS = """
+mouth ton ham bury ford ley field stoke wick thorpe combe minster port bridge church hill dale well don cester
 stead worth"""
 
 
@@ -50,8 +51,7 @@ def after(model: Predictor, history: list[int]) -> NDArray[np.float64]:
     state = model.start()
     for symbol in history:
         state = model.after(state, np.array([symbol]))
-    rows: NDArray[np.float64] = model.predict(state)
-    return rows[0]
+    return model.predict(state).ravel()
 
 
 def test_letters_and_case_are_apart() -> None:
@@ -217,7 +217,7 @@ def test_a_background_of_ones_own(
     assert "50 names are few" in caplog.text
     without = namegen.fit(TOWNS, background="none")
     figures = [model.evaluation.filter(split="folds")["nll"].item() for model in (fitted[0], towns, without)]
-    assert figures == sorted(figures)
+    assert max(figures[:2]) < figures[2] - 0.1
     namegen.fit(TOWNS, background=TOWNS)
     assert "No background: hardly any names" in caplog.text
 

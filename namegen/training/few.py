@@ -118,7 +118,7 @@ def usual_ends(names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def cap(names: Sequence[str]) -> int:
-    """The position from which on all are one when the pool is compiled: beyond the longest name, if that can be told."""
+    """The position from which on all are one in the compiled pool: beyond the longest name, if ends know it."""
     longest = max(map(len, names)) + 1
     return max(CAP, longest) if longest < POSITIONS else CAP
 
