@@ -225,7 +225,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_tables_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is fitted, a line says how much a fit may need; with fewer cells it needs less."""
     names = ["emma", "olivia", "ava"] * 10
-    monkeypatch.setattr(pipeline, "free_memory", lambda: 900 * 10**6)
+    monkeypatch.setattr(pipeline, "free_memory", lambda: 1000 * 10**6)
     namegen.fit(names, model="kneser-ney", cells=10_000)
     with pytest.raises(SettingError, match=r"a table of 5,600,000 cells needs about .* GB of memory, and .* are free"):
         namegen.fit(names, model="kneser-ney")

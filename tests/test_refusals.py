@@ -68,7 +68,6 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], w
         (b"emma;F\nava;F\n", ["looks like a table", "--column"]),
         (b"a" * 65, ["line 1", "65 characters"]),
         (("a" + 40 * "\u0316").encode(), ["line 1", "41 code points"]),
-        (b"emma\nava\nzoe\n", ["3 names are too few", "--holdout 0"]),
     ],
 )
 def test_names_that_cannot_be_used(
@@ -80,6 +79,16 @@ def test_names_that_cannot_be_used(
         path.write_bytes(data)
     line = refusal(capsys, "--names", path, "--output", tmp_path / "out")
     assert all(word in line for word in words), line
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_names_to_hold_some_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("emma\nava\nzoe\n")
+    for asked in (["--model", "bigram"], ["--holdout", "0.2"]):
+        line = refusal(capsys, "--names", path, "--output", tmp_path / "out", *asked)
+        assert "3 names are too few" in line
+        assert "--holdout 0" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -212,7 +212,8 @@ def walk_merging(
             break
         longer = [model.after(take(state, at[block]), follows[block] + 1) for block in _blocks(len(at))]
         numbers = np.concatenate([_numbers(each) for each in longer])
-        order = np.lexsort((-onward[at, follows], *numbers.T))
+        varying = [column for column in numbers.T if (column != column[0]).any()]
+        order = np.lexsort((-onward[at, follows], *varying))
         begins = np.flatnonzero(np.append(True, (np.diff(numbers[order], axis=0) != 0).any(axis=1)))
         together = np.add.reduceat(onward[at, follows][order], begins)
         chosen = np.sort(np.argsort(-together, kind="stable")[:room])

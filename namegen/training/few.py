@@ -118,9 +118,13 @@ def usual_ends(names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def cap(names: Sequence[str]) -> int:
-    """The position from which on all are one in the compiled pool: beyond the longest name, if ends know it."""
-    longest = max(map(len, names)) + 1
-    return max(CAP, longest) if longest < POSITIONS else CAP
+    """The position from which on all are one in the compiled pool: beyond the longest name, unless that stands out.
+
+    More positions need more states, of which there are too few for lists with one name as long as three.
+    """
+    sizes = list(map(len, names))
+    stands_out = max(sizes) > 2 * sum(sizes) / len(sizes)
+    return CAP if stands_out else min(max(CAP, max(sizes) + 1), POSITIONS)
 
 
 def kinds(order: int) -> int:

@@ -19,11 +19,11 @@ from namegen.training.exact import steps
 from namegen.vocabulary import Vocabulary
 
 USUAL = 0.55  # the weight of Kneser-Ney, and of all other models together, before any name is asked
-FIRM, FIRM_ENDS = 50.0, 1.5  # how firmly a weight is held where it would be without dev, in nats a square of 1
+FIRM, FIRM_ENDS = 100.0, 1.5  # how firmly a weight is held where it would be without dev, in nats a square of 1
 CELLS = 2**23  # of dev's distributions, which are in memory while the weights are fitted
 ROUNDS, ENOUGH = 20, 1e-9  # of Newton's method: at most so many, and until no weight changes by more
 TURNS = 4  # between weights and ends
-POSITIONS = 16  # at which the end has a weight
+POSITIONS = 32  # at which the end has a weight
 LEAST = 1e-30  # a probability of 0 would have no logarithm
 
 
@@ -134,6 +134,11 @@ def ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[st
     return Asked(np.concatenate(logs, axis=1), *np.concatenate(columns, axis=1))
 
 
+def usual_weights(others: int) -> NDArray[np.float64]:
+    """float64[M]: the weights of Kneser-Ney and so many other models before any name is asked."""
+    return np.array([USUAL, *[USUAL / others] * others] if others else [1.0])
+
+
 def weigh(
     asked: Asked, kinds: int, usual_ends: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -149,7 +154,7 @@ def weigh(
         usual_ends: float64[POSITIONS]: what the ends are held to; None for 0.
     """
     others = len(asked.logs) - 1
-    usual = np.array([USUAL, *[USUAL / others] * others] if others else [1.0])
+    usual = usual_weights(others)
     is_end = np.zeros((1, len(asked.symbol), asked.logs.shape[2]))
     is_end[:, :, 0] = 1
     common = _fitted(asked.logs, asked.symbol, usual, 0 * is_end[0], FIRM)

@@ -98,7 +98,7 @@ _WORK = {
 PRESETS = tuple(_WORK)
 ORDER = 6
 HOLDOUT = 0.2
-FEW_CELLS, FEW_HISTORIES = 2_700_000, 24_000_000  # of a blend of few names, whatever the preset
+FEW_CELLS, FEW_HISTORIES = 2_700_000, 32_000_000  # of a blend of few names, whatever the preset
 MANY = 2_000  # different names: from so many on, some are held out, and the blend has networks
 
 
