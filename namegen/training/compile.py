@@ -31,7 +31,7 @@ CAP = 8  # positions from this one on are one
 WINDOW = 8  # symbols of the longest context
 BLOCK = 2**13  # histories that the model is asked for at once
 DRAWN = 2**12  # names that estimate how many histories there are
-LENGTHS, SPREAD = 20, 8  # of merged histories: a length has a share of all, and its candidates are so many times that
+LENGTHS, SPREAD = 20, 8  # of merged histories: a length has a 20th of all, and eight times as many candidates
 LEAST = 1e-9  # the probability of a history that is not worth a look
 SLACK = 1.25  # that estimate may be too low by so much
 NOISE = 1e-14  # nats: of a divergence, what may be rounding
@@ -105,7 +105,7 @@ def compile_model(
     """
     symbols, longest = len(vocabulary), vocabulary.longest(MAX_LENGTH)
     if merging:
-        found = walk_merging(model, histories, longest, advance)
+        found = walk_merging(model, histories, longest, advance, max(LENGTHS, cap + 4))
         return fold(found, vocabulary, budget, cap, window, allowed)
     threshold = threshold_for(model, symbols, histories, longest)
     walked = None
@@ -186,11 +186,15 @@ def walk_merging(
     most: int,
     longest: int,
     advance: Callable[[int], None] = lambda done: None,
+    lengths: int = LENGTHS,
 ) -> Histories:
     """The most probable histories of each length, where those that the model cannot tell apart are one.
 
     A model that remembers few symbols, such as counts, can be walked through much further so. Of histories that are
     one, the most probable stands for all; the mass is that of all.
+
+    Args:
+        most: how many histories at most; one of `lengths` equal shares of each length.
     """
     state, mass = model.start(), np.ones(1)
     parent, symbol, first = np.zeros(1, np.int32), np.zeros(1, np.uint8), 0
@@ -200,7 +204,7 @@ def walk_merging(
         rows = np.concatenate([model.predict(take(state, block)) for block in _blocks(size)])
         parts.append((parent, symbol, np.full(size, length, np.uint8), mass, rows))
         advance(size)
-        room = min(most // LENGTHS, most - first - size)
+        room = min(most // lengths, most - first - size)
         if room <= 0 or length == longest:
             break
         onward = mass[:, None] * rows[:, 1:]
