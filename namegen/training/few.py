@@ -30,7 +30,7 @@ FOLDS, SEED = 5, 1
 ORDERS = (2, 3, 4)  # of the listed names' counts, beside the highest
 LETTERS = 5  # order of the counts without case
 REMEMBERED = 5  # symbols, for compiling: no count of the pool knows more of a name, but for the position
-SURE = 4.0  # nats: of an end that is early, and for each symbol that it is late
+SURE = 4.0  # nats: of an end that is early; half more for each symbol that it is late
 BACKGROUND = 6  # order of the background's
 
 
@@ -113,7 +113,7 @@ def usual_ends(names: Sequence[str]) -> NDArray[np.float64]:
     position = np.arange(POSITIONS)
     ends = np.zeros(POSITIONS)
     ends[position < min(sizes)] = -SURE
-    ends += SURE * np.maximum(position - max(sizes), 0)
+    ends += 1.5 * SURE * np.maximum(position - max(sizes), 0)
     return ends
 
 
