@@ -30,6 +30,7 @@ FOLDS, SEED = 5, 1
 ORDERS = (2, 3, 4)  # of the listed names' counts, beside the highest
 LETTERS = 5  # order of the counts without case
 REMEMBERED = 5  # symbols, for compiling: no count of the pool knows more of a name, but for the position
+STANDS_OUT = 2.25  # a longest name is so many times as long as the mean one
 SURE = 4.0  # nats: of an end that is early; half more for each symbol that it is late
 BACKGROUND = 6  # order of the background's
 
@@ -120,10 +121,10 @@ def usual_ends(names: Sequence[str]) -> NDArray[np.float64]:
 def cap(names: Sequence[str]) -> int:
     """The position from which on all are one in the compiled pool: beyond the longest name, unless that stands out.
 
-    More positions need more states, of which there are too few for lists with one name as long as three.
+    More positions need more states, of which there are too few where one name is as long as two or three.
     """
     sizes = list(map(len, names))
-    stands_out = max(sizes) > 2 * sum(sizes) / len(sizes)
+    stands_out = max(sizes) > STANDS_OUT * sum(sizes) / len(sizes)
     return CAP if stands_out else min(max(CAP, max(sizes) + 1), POSITIONS)
 
 
