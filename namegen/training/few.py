@@ -23,7 +23,7 @@ from namegen.models.kneser_ney import KneserNey
 from namegen.models.predictor import Predictor
 from namegen.training.compile import CAP
 from namegen.training.exact import log_prob
-from namegen.training.pool import POSITIONS, Asked, Blend, ask, pool, weigh
+from namegen.training.pool import CELLS, POSITIONS, Asked, Blend, as_many, ask, pool, weigh
 from namegen.vocabulary import Vocabulary
 
 FOLDS, SEED = 5, 1
@@ -83,7 +83,6 @@ def fit(names: Sequence[str], counts: NgramCounts, background: KneserNey | None,
         allowed: which symbol may follow which; see `corpus.pairs`.
     """
     vocabulary = counts.vocabulary
-    vocabulary = counts.vocabulary
     different = list(dict.fromkeys(names))
     random.Random(SEED).shuffle(different)  # noqa: S311 - reproducible is the point
     parts = [different[k::FOLDS] for k in range(min(FOLDS, len(different)))] if len(different) > 1 else []
@@ -91,10 +90,12 @@ def fit(names: Sequence[str], counts: NgramCounts, background: KneserNey | None,
     if not parts:  # a single name: the usual weights
         return Few(pool(kneser_ney.fit(counts), others, vocabulary, (), allowed), counts.order, (), np.zeros(0))
     folds = [_Fold.of(part, names, counts, background) for part in parts]
-    held_to = usual_ends(names)
-    tried = {order: _try(order, folds, allowed, held_to) for order in (*ORDERS, counts.order) if order <= counts.order}
-    order = min(tried, key=lambda order: tried[order].nats)
-    best = tried[order]
+    held_to = usual_ends(vocabulary.encode(names)[1])
+    order, best = counts.order, _try(counts.order, folds, allowed, held_to)
+    for lower in (order for order in reversed(ORDERS) if order < counts.order):
+        tried = _try(lower, folds, allowed, held_to)
+        if tried.nats < best.nats:
+            order, best = lower, tried
     blend = Blend([kneser_ney.fit(counts.lower(order)), *others], best.weights, best.ends, allowed)
     each = []
     for k, (fold, members) in enumerate(zip(folds, best.pools, strict=True)):
@@ -105,27 +106,30 @@ def fit(names: Sequence[str], counts: NgramCounts, background: KneserNey | None,
     return Few(blend, order, [name for part in parts for name in part], np.concatenate(each))
 
 
-def usual_ends(names: Sequence[str]) -> NDArray[np.float64]:
+def usual_ends(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     """float64[POSITIONS]: how likely the end is before the shortest name ends and beyond the longest; see `Blend`.
 
     Where no name ends, the models cannot learn how seldom one does.
+
+    Args:
+        sizes: int64[names]: how many symbols each has.
     """
-    sizes = list(map(len, names))
     position = np.arange(POSITIONS)
-    ends = np.zeros(POSITIONS)
-    ends[position < min(sizes)] = -SURE
-    ends += 1.5 * SURE * np.maximum(position - max(sizes), 0)
+    ends: NDArray[np.float64] = 1.5 * SURE * np.maximum(position - sizes.max(), 0)
+    ends[position < sizes.min()] = -SURE
     return ends
 
 
-def cap(names: Sequence[str]) -> int:
+def cap(sizes: NDArray[np.int64]) -> int:
     """The position from which on all are one in the compiled pool: beyond the longest name, unless that stands out.
 
     More positions need more states, of which there are too few where one name is as long as two or three.
+
+    Args:
+        sizes: int64[names]: how many symbols each has.
     """
-    sizes = list(map(len, names))
-    stands_out = max(sizes) > STANDS_OUT * sum(sizes) / len(sizes)
-    return CAP if stands_out else min(max(CAP, max(sizes) + 1), POSITIONS)
+    longest = int(sizes.max())
+    return CAP if longest > STANDS_OUT * sizes.mean() else min(max(CAP, longest + 1), POSITIONS)
 
 
 def kinds(order: int) -> int:
@@ -173,7 +177,10 @@ class _Tried:
 
 def _try(order: int, folds: Sequence[_Fold], allowed: Allowed | None, ends: NDArray[np.float64]) -> _Tried:
     pools = [[kneser_ney.fit(fold.counts.lower(order)), *fold.others] for fold in folds]
-    asked = [ask(pool, fold.counts.vocabulary, fold.held) for pool, fold in zip(pools, folds, strict=True)]
+    asked = [
+        ask(pool, fold.counts.vocabulary, as_many(pool, fold.counts.vocabulary, fold.held, CELLS // len(folds)))
+        for pool, fold in zip(pools, folds, strict=True)
+    ]
     weights, ends = weigh(Asked.joined(asked), kinds(order), ends)
     held = [
         log_prob(Blend(pool, weights, ends, allowed), fold.counts.vocabulary, fold.held)

@@ -129,7 +129,10 @@ def fit_models(
             log.info("blend is a product: %s", shares)
     kept = {name: keep_allowed(table, pairs.last, allowed) for name, table in bigrams.items()}
     training = pl.DataFrame(rows, TRAINING, orient="row")
-    return Fitted(kept, others, allowed, training, by_others, few.cap(names) if recipe.few else CAP)
+    cap = few.cap(counts.vocabulary.encode(names)[1]) if recipe.few else CAP
+    return Fitted(
+        kept, others, allowed, training, by_others, few.cap(counts.vocabulary.encode(names)[1]) if recipe.few else CAP
+    )
 
 
 def tables_of(
@@ -161,7 +164,7 @@ def tables_of(
                 recipe.cells // symbols,
                 recipe.histories // symbols,
                 cap=fitted.cap,
-                window=few.REMEMBERED if recipe.few else WINDOW,
+                window=min(max(few.REMEMBERED, counts.order - 1), fitted.cap) if recipe.few else WINDOW,
                 merging=recipe.few,
                 allowed=fitted.allowed,
                 advance=on_histories,

@@ -95,8 +95,8 @@ def pool(
         dev: only as many of them are used as fit in some memory.
     """
     members = [counting, *others]
-    per_name = len(members) * len(vocabulary) * (sum(map(len, dev)) / max(len(dev), 1) + 1)
-    return Blend(members, *weigh(ask(members, vocabulary, dev[: int(CELLS / per_name)]), counting.kinds), allowed)
+    asked = ask(members, vocabulary, as_many(members, vocabulary, dev, CELLS))
+    return Blend(members, *weigh(asked, counting.kinds), allowed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +119,12 @@ class Asked:
         """What was asked in parts."""
         columns = ([getattr(part, name) for part in parts] for name in ("symbol", "position", "kind"))
         return cls(np.concatenate([part.logs for part in parts], axis=1), *map(np.concatenate, columns))
+
+
+def as_many(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[str], cells: int) -> Sequence[str]:
+    """As many of some names as can be asked of within so many cells of distributions."""
+    per_name = len(members) * len(vocabulary) * (sum(map(len, names)) / max(len(names), 1) + 1)
+    return names[: int(cells / per_name)]
 
 
 def ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[str]) -> Asked:
