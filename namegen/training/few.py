@@ -30,7 +30,7 @@ FOLDS, SEED = 5, 1
 ORDERS = (2, 3, 4)  # of the listed names' counts, beside the highest
 LETTERS = 5  # order of the counts without case
 REMEMBERED = 5  # symbols, for compiling: no count of the pool knows more of a name, but for the position
-STANDS_OUT = 2.2  # a longest name is so many times as long as the mean one
+STANDS_OUT = 2.15  # a longest name is so many times as long as the mean one
 SURE = 4.0  # nats: of an end that is early; half more for each symbol that it is late
 BACKGROUND = 6  # order of the background's
 

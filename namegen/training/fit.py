@@ -130,9 +130,7 @@ def fit_models(
     kept = {name: keep_allowed(table, pairs.last, allowed) for name, table in bigrams.items()}
     training = pl.DataFrame(rows, TRAINING, orient="row")
     cap = few.cap(counts.vocabulary.encode(names)[1]) if recipe.few else CAP
-    return Fitted(
-        kept, others, allowed, training, by_others, few.cap(counts.vocabulary.encode(names)[1]) if recipe.few else CAP
-    )
+    return Fitted(kept, others, allowed, training, by_others, cap)
 
 
 def tables_of(
