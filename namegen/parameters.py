@@ -15,7 +15,6 @@ from namegen.errors import SettingError
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
 Order = Annotated[int, Field(ge=2, le=66)]
 Holdout = Annotated[float, Field(ge=0, lt=1)]
-Background = Annotated[str, Field(min_length=1)]
 Cells = Annotated[int, Field(ge=10_000, le=10**9)]
 Workers = Annotated[int, Field(ge=1, le=256)]
 Column = Annotated[str, Field(min_length=1, max_length=300)]
@@ -87,10 +86,11 @@ class Parameters(BaseModel):
         ),
     ] = None
     background: Annotated[
-        Background,
+        str,
         Field(
+            min_length=1,
             description="names of others that a blend learns letters from: a list, a model's folder, or none"
-            " (auto: the project's own, for fewer than 2,000 names in its letters)"
+            " (auto: the project's own, for fewer than 2,000 names in its letters)",
         ),
     ] = "auto"
     order: Annotated[
