@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from unicodedata import normalize
 
-from namegen.corpus.corpus import Corpus
+from namegen.corpus.corpus import Corpus, sha256_of
 
 OWN = "names.txt"
 LEAST = 100  # names; fewer are no help
@@ -30,8 +29,8 @@ class Background:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the names, one per line, in UTF-8."""
-        return hashlib.sha256("".join(f"{name}\n" for name in self.names).encode()).hexdigest()
+        """As of a corpus."""
+        return sha256_of(self.names)
 
 
 def without_listed(names: Sequence[str], corpus: Corpus, where: str) -> Background | None:

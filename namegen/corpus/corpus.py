@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +58,12 @@ class Corpus:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the names, one per line, in UTF-8: equal for files that mean the same."""
-        return hashlib.sha256("".join(f"{name}\n" for name in self.names).encode()).hexdigest()
+        return sha256_of(self.names)
+
+
+def sha256_of(names: Sequence[str]) -> str:
+    """SHA-256 of names, one per line, in UTF-8."""
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
