@@ -6,10 +6,10 @@ The folder has tolkien.txt, towns.txt, norwegian-surnames.txt and dinosaurs.txt.
 by `random.Random(1)`, and fold f is names[f::5]. `tolkien-50` is 50 of them, by `random.Random(3).sample`. Each fold is
 predicted by a default model of the others, in nats a character, end included; every character of the list is known.
 The columns are the default model (its automaton, and the model itself), Kneser-Ney of order 6 alone, and the pool
-without the background. Then, of 20,000 names drawn from a
-model of the whole list, the share that begins with a kind of character with which no listed name begins, that has a
-capital where no listed one has, that has one letter (beyond what is listed), and that is longer than the longest listed
-name by more than two; and the same of a plain Markov chain, markovify over characters.
+without the background. Then, of 20,000 names drawn from a model of the whole list, the share that begins with a kind of
+character with which no listed name begins, that has a capital where no listed one has, that has one letter (beyond what
+is listed), and that is longer than the longest listed name by more than two; and the same of a plain Markov chain,
+markovify over characters.
 """
 
 from __future__ import annotations
@@ -79,10 +79,11 @@ def cross_validated(names: Sequence[str]) -> list[float]:
         fitted = fit_models(rest, counts, (), plan.recipe, "cpu", allowed=allowed, background=plan.background)
         table = tables_of(fitted, counts, plan.recipe)["blend"]
         automaton = quantise(table.probabilities, table)
+        own = few.members_without_case(rest, corpus.vocabulary, None)
         members: list[Predictor] = [
             fitted.others["blend"],
             kneser_ney.fit(counts),
-            few.fit(rest, counts, None, allowed).blend,
+            few.fit(rest, counts, [*own.values()], None, allowed).blend,
         ]
         found = [automaton.log_prob(held), *(log_prob(each, corpus.vocabulary, held) for each in members)]
         nats -= [each.sum() for each in found]

@@ -98,8 +98,8 @@ def compile_model(
         histories: about how many to walk through.
         cap: positions from this one on are one; at least `window`.
         window: how many symbols a context has at most.
-        merging: whether what the model remembers is whole numbers that decide all it says, and no more than `window`
-            symbols behind the start of a name; see `walk_merging`.
+        merging: whether to put histories together: only for a model that remembers whole numbers, and of a name no
+            more than the position and the last `window` symbols; see `walk_merging`.
         allowed: how far which symbol may follow which, as the model has it; None if every one may follow every other.
         advance: called with the number of histories done, as they are.
     """

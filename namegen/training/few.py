@@ -73,12 +73,19 @@ def members_without_case(
     return found
 
 
-def fit(names: Sequence[str], counts: NgramCounts, background: KneserNey | None, allowed: Allowed | None) -> Few:
+def fit(
+    names: Sequence[str],
+    counts: NgramCounts,
+    others: Sequence[Predictor],
+    background: KneserNey | None,
+    allowed: Allowed | None,
+) -> Few:
     """Chooses the settings, and fits the pool.
 
     Args:
         names: the training names.
         counts: of these, of the highest order that is tried.
+        others: the other members, fitted to all names; see `members_without_case`.
         background: as from `letters_of`.
         allowed: which symbol may follow which; see `corpus.pairs`.
     """
@@ -86,7 +93,6 @@ def fit(names: Sequence[str], counts: NgramCounts, background: KneserNey | None,
     different = list(dict.fromkeys(names))
     random.Random(SEED).shuffle(different)  # noqa: S311 - reproducible is the point
     parts = [different[k::FOLDS] for k in range(min(FOLDS, len(different)))] if len(different) > 1 else []
-    others = [*members_without_case(names, vocabulary, background).values()]
     if not parts:  # a single name: the usual weights
         return Few(pool(kneser_ney.fit(counts), others, vocabulary, (), allowed), counts.order, (), np.zeros(0))
     folds = [_Fold.of(part, names, counts, background) for part in parts]
@@ -100,9 +106,8 @@ def fit(names: Sequence[str], counts: NgramCounts, background: KneserNey | None,
     each = []
     for k, (fold, members) in enumerate(zip(folds, best.pools, strict=True)):
         rest = [asked for other, asked in enumerate(best.asked) if other != k]
-        each.append(
-            log_prob(Blend(members, *weigh(Asked.joined(rest), kinds(order), held_to), allowed), vocabulary, fold.held)
-        )
+        weights, ends = weigh(Asked.joined(rest), len(best.weights), held_to)
+        each.append(log_prob(Blend(members, weights, ends, allowed), vocabulary, fold.held))
     return Few(blend, order, [name for part in parts for name in part], np.concatenate(each))
 
 
@@ -130,11 +135,6 @@ def cap(sizes: NDArray[np.int64]) -> int:
     """
     longest = int(sizes.max())
     return CAP if longest > STANDS_OUT * sizes.mean() else min(max(CAP, longest + 1), POSITIONS)
-
-
-def kinds(order: int) -> int:
-    """How many kinds of contexts Kneser-Ney of an order has."""
-    return 2 * (order - 1)
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,13 @@ class _Tried:
 
 
 def _try(order: int, folds: Sequence[_Fold], allowed: Allowed | None, ends: NDArray[np.float64]) -> _Tried:
-    pools = [[kneser_ney.fit(fold.counts.lower(order)), *fold.others] for fold in folds]
+    counting = [kneser_ney.fit(fold.counts.lower(order)) for fold in folds]
+    pools: list[list[Predictor]] = [[own, *fold.others] for own, fold in zip(counting, folds, strict=True)]
     asked = [
         ask(pool, fold.counts.vocabulary, as_many(pool, fold.counts.vocabulary, fold.held, CELLS // len(folds)))
         for pool, fold in zip(pools, folds, strict=True)
     ]
-    weights, ends = weigh(Asked.joined(asked), kinds(order), ends)
+    weights, ends = weigh(Asked.joined(asked), counting[0].kinds, ends)
     held = [
         log_prob(Blend(pool, weights, ends, allowed), fold.counts.vocabulary, fold.held)
         for pool, fold in zip(pools, folds, strict=True)

@@ -116,7 +116,7 @@ def fit_models(
             letters = few.letters_of(background, counts.vocabulary)
             members = few.members_without_case(names, counts.vocabulary, letters)
             if recipe.few:
-                found = few.fit(names, counts, letters, allowed)
+                found = few.fit(names, counts, [*members.values()], letters, allowed)
                 pooled, by_others = found.blend, (found.names, found.log_prob)
                 log.info("Cross-validation chose n-grams of up to %s symbols", found.order)
             else:

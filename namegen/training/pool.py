@@ -140,11 +140,6 @@ def ask(members: Sequence[Predictor], vocabulary: Vocabulary, names: Sequence[st
     return Asked(np.concatenate(logs, axis=1), *np.concatenate(columns, axis=1))
 
 
-def usual_weights(others: int) -> NDArray[np.float64]:
-    """float64[M]: the weights of Kneser-Ney and so many other models before any name is asked."""
-    return np.array([USUAL, *[USUAL / others] * others] if others else [1.0])
-
-
 def weigh(
     asked: Asked, kinds: int, usual_ends: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -160,14 +155,12 @@ def weigh(
         usual_ends: float64[POSITIONS]: what the ends are held to; None for 0.
     """
     others = len(asked.logs) - 1
-    usual = usual_weights(others)
+    usual = np.array([USUAL, *[USUAL / others] * others] if others else [1.0])
     is_end = np.zeros((1, len(asked.symbol), asked.logs.shape[2]))
     is_end[:, :, 0] = 1
     common = _fitted(asked.logs, asked.symbol, usual, 0 * is_end[0], FIRM)
-    weights, ends = np.tile(common, (kinds, 1)), np.zeros(POSITIONS)
-    if usual_ends is not None:
-        ends = usual_ends.copy()
-    held_to = ends.copy()
+    held_to = np.zeros(POSITIONS) if usual_ends is None else usual_ends
+    weights, ends = np.tile(common, (kinds, 1)), held_to.copy()
     for _ in range(TURNS):
         for p in range(1, POSITIONS):
             here = asked.position == p

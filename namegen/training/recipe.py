@@ -6,7 +6,7 @@ GPU or some minutes of a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -140,9 +140,7 @@ def choose(
         raise SettingError(
             f"{what}{longest}", remedy=f"Use --order {longest} or less (in Python order={longest}), or leave it out"
         )
-    networks: Sequence[Settings] = () if few else work.blend
-    if model != "blend":
-        networks = [each for each in work.alone if each.family == model]
+    networks = work.blend if model == "blend" else tuple(each for each in work.alone if each.family == model)
     symbols = sum(map(len, corpus.names)) + len(corpus.names)
     passes = max(2, work.most // symbols)
     return Recipe(
@@ -150,7 +148,7 @@ def choose(
         order,
         cells or (FEW_CELLS if few else work.cells),
         FEW_HISTORIES if few else work.histories,
-        tuple(replace(each, passes=min(each.passes, passes)) for each in networks),
+        tuple(replace(each, passes=min(each.passes, passes)) for each in networks if not few),
         holdout,
         few,
         background,
