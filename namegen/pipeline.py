@@ -191,7 +191,7 @@ def plan_fit(
         log.warning("%s", warning)
     if background:
         log.info("Background: %s names of %s", f"{len(background.names):,}", printable(background.where))
-        origin = {**origin, "background": p.background}
+        origin = {**origin, "background": p.background if others or p.background == "auto" else place_of(p.background)}
     return FitPlan(corpus, splits, recipe, p.device, origin, background.names if background else ())
 
 
@@ -256,10 +256,14 @@ def warnings_of(corpus: Corpus, splits: Split) -> list[str]:
 
 def origin_of(names: str | Path, parameters: Parameters) -> dict[str, Any]:
     """What a model's manifest says of where its list is, and how it is read where that is not plain."""
-    where = str(names) if "://" in str(names) or str(names) == STDIN else str(Path(names).absolute())
     plain = Parameters()
     asked = {name: getattr(parameters, name) for name in READING if getattr(parameters, name) != getattr(plain, name)}
-    return {"names": where, **asked}
+    return {"names": place_of(names), **asked}
+
+
+def place_of(names: str | Path) -> str:
+    """Where a list is, from wherever one looks."""
+    return str(names) if "://" in str(names) or str(names) == STDIN else str(Path(names).absolute())
 
 
 def _corpus_at(names: str | Path, parameters: Parameters) -> Corpus:
@@ -396,11 +400,9 @@ def evaluate(plan: FitPlan, fitted: Fitted, tables: Mapping[str, Table]) -> tupl
 
 def _expected(plan: FitPlan, figures: Mapping[str, pl.DataFrame]) -> str:
     """What to expect of a short list."""
-    import polars as pl
-
     listed = 1000 * (1 - figures["quality"].filter(model=plan.recipe.model)["novel"][0])
     what = f"{len(plan.corpus.names)} names are few: of 1,000 drawn names about {listed:.0f} are on the list"
-    for row in figures["evaluation"].filter(pl.col("split") == "folds").iter_rows(named=True):
+    for row in figures["evaluation"].filter(split="folds").iter_rows(named=True):
         what += f", and the NLL of names left out is {row['nll']:.2f} ± {row['standard_error']:.2f}"
     return f"{what}. More names help, or a --background that is more like them"
 

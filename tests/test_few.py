@@ -25,11 +25,14 @@ from namegen.outputs.model_folder import ModelFolder
 from namegen.parameters import Parameters
 from namegen.report import text
 from namegen.training import few, recipe
+from namegen.training import pool as few_pool
 from namegen.training.compile import compile_model, walk_merging, walk_through
 from namegen.training.evaluate import nll
 from namegen.training.exact import log_prob
+from namegen.training.fit import fit_models
 from namegen.training.pool import Blend
 from namegen.training.quantise import quantise
+from namegen.training.recipe import Recipe
 from namegen.upkeep.verify import verify
 from namegen.vocabulary import Vocabulary
 
@@ -161,13 +164,14 @@ def test_each_name_is_predicted_by_the_others() -> None:
     vocabulary = Vocabulary.of(names)
     counts = count_ngrams(names, vocabulary, 6)
     letters = few.letters_of(own_names()[:3000], vocabulary)
-    found, again = (few.fit(names, counts, letters, None) for _ in range(2))
+    others = [*few.members_without_case(names, vocabulary, letters).values()]
+    found, again = (few.fit(names, counts, others, letters, None) for _ in range(2))
     assert sorted(found.names) == sorted(TOWNS)
     assert found.log_prob.tolist() == again.log_prob.tolist()
     assert found.blend.weights.tolist() == again.blend.weights.tolist()
     assert found.order == again.order
     left_out, fitted = nll(found.names, found.log_prob)[1], nll(names, log_prob(found.blend, vocabulary, names))[1]
-    alone = few.fit(names, counts, None, None)
+    alone = few.fit(names, counts, others[:1], None, None)
     assert fitted + 0.3 < left_out < nll(alone.names, alone.log_prob)[1]
 
 
@@ -229,26 +233,44 @@ def test_only_a_blend_has_a_background() -> None:
         namegen.fit(TOWNS, background="nowhere.txt")
 
 
+def test_a_long_list_with_capitals() -> None:
+    """Its blend has the member without case, too, and a background if there is one; dev weighs them."""
+    vocabulary = Vocabulary.of(TOWNS)
+    recipes = Recipe("blend", 4, 30_000, 300_000, (), 0.2)
+    fitted = fit_models(TOWNS[:40], count_ngrams(TOWNS[:40], vocabulary, 4), TOWNS[40:], recipes, "cpu",
+                        background=own_names()[:2000])  # fmt: skip
+    blend = fitted.others["blend"]
+    assert isinstance(blend, Blend)
+    assert [type(member).__name__ for member in blend.members] == ["KneserNey", "Caseless", "Caseless"]
+    assert fitted.by_others is None
+    usual = few_pool.weigh(few_pool.ask(blend.members, vocabulary, ()), 6)[0]
+    assert np.abs(blend.weights - usual).max() > 0.01
+    alone = log_prob(Blend.alone(blend.members[0]), vocabulary, TOWNS[40:]).sum()
+    assert log_prob(blend, vocabulary, TOWNS[40:]).sum() > alone
+
+
 def test_a_job_of_few_names_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The background is part of the model's identity, and a repair finds it; without it nothing is made."""
     monkeypatch.setattr(recipe, "FEW_HISTORIES", 10**6)
+    monkeypatch.chdir(tmp_path)
     names, others = tmp_path / "names.txt", tmp_path / "others.txt"
     names.write_text("\n".join(TOWNS))
     others.write_text("\n".join(own_names()[:300]))
     made = {}
-    for background in ("none", str(others)):
+    for background in ("none", others.name):
         p = Parameters(names=str(names), count=100, output=str(tmp_path / "out"), background=background)
         made[background] = pipeline.make(pipeline.plan(p)).model.path
     assert len(set(made.values())) == 2
-    folder = ModelFolder(made[str(others)])
+    folder = ModelFolder(made[others.name])
     manifest = folder.manifest()
     assert manifest.configuration["few"]
     assert manifest.written.origin["background"] == str(others)
-    (made[str(others)] / "automaton.safetensors").unlink()
+    (made[others.name] / "automaton.safetensors").unlink()
+    monkeypatch.chdir("/")
     verify(tmp_path / "out", repair=True)
     assert folder.manifest().automaton_sha256 == manifest.automaton_sha256
     assert not verify(tmp_path / "out")
-    (made[str(others)] / "automaton.safetensors").unlink()
+    (made[others.name] / "automaton.safetensors").unlink()
     others.write_text("\n".join(own_names()[:400]))
     (problem, *_) = verify(tmp_path / "out", repair=True)
     assert "the background is not what it was" in problem
